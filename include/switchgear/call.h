@@ -1,0 +1,162 @@
+/* call.h - one protected call, as a state machine that any event loop can drive.
+ *
+ * The call decides; a driver does. The driver tells what happened (on_…), each
+ * time with the time, and gets back one step: what to do now, and when to come
+ * back at the latest. The call never blocks, reads no clock and opens nothing.
+ *
+ *   start ─▶ [LOOK_UP] ─▶ ATTEMPT ⇄ WAIT ─▶ RELAY ─▶ FINISH
+ *                            └────▶ FALL_BACK(tier 0, 1, …) ─▶ FINISH
+ *
+ * The order inside a call is fixed: deadline, rate limit, fresh cache, then
+ * for each attempt bulkhead, endpoint and its breaker, attempt timeout; then
+ * the fallback chain. A cache hit takes no bulkhead slot; a wait between
+ * attempts holds none.
+ *
+ * A blocking program wants swg_run() (run.h) instead.
+ *
+ * Threading: a call belongs to one thread at a time; what it shares with
+ * others is in the policy. Memory: the caller's, no allocation; a call must
+ * come to FINISH (or be cancelled) before its memory goes. */
+#ifndef SWITCHGEAR_CALL_H
+#define SWITCHGEAR_CALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <switchgear/policy.h>
+
+enum swg_action {
+    SWG_DO_LOOK_UP,   /* look for a fresh answer in the cache, then on_cache() */
+    SWG_DO_ATTEMPT,   /* begin attempt at step.endpoint; then on_connected(), on_sent(), on_answer() */
+    SWG_DO_WAIT,      /* nothing but wait: for an event, or for step.wake_ns, then on_timer() */
+    SWG_DO_RELAY,     /* give the caller the answer whose head was told by on_answer(), then on_end() */
+    SWG_DO_FALL_BACK, /* try tier step.tier, by step.tier_deadline_ns at the latest, then on_tier() */
+    SWG_DO_FINISH,    /* over; swg_call_story() tells how. All slots are given back. */
+};
+
+struct swg_step {
+    enum swg_action action;
+    /* First give up the attempt or tier under way (close its connection);
+     * whatever it still says must not be told any more. */
+    bool abandon;
+    bool probe; /* this attempt is a half-open probe */
+    uint32_t endpoint;
+    uint32_t tier;
+    uint64_t tier_deadline_ns;
+    uint64_t wake_ns; /* call on_timer() at this time; SWG_NEVER: no need */
+};
+
+/* How an attempt went. */
+enum swg_answer_kind {
+    SWG_ANSWERED,       /* a head with `status` came */
+    SWG_CONNECT_FAILED, /* refused, unreachable, name unknown: nothing was sent */
+    SWG_RESET,          /* the connection broke before a whole head came */
+    SWG_RESET_IDLE,     /* the same on a reused connection, before any byte of the answer: the service
+                           had closed it meanwhile. Not its fault; tried again at once, one time,
+                           if that is safe */
+    SWG_GARBLED,        /* what came is no valid answer */
+    SWG_UNAVAILABLE_LOCALLY, /* we could not even try (no descriptor, no memory): our fault */
+};
+
+struct swg_answer {
+    enum swg_answer_kind kind;
+    int status;              /* HTTP-like: 500…599 but 501 and 505 are failures, 429 overload */
+    uint64_t retry_after_ns; /* the service's wish; 0: none */
+};
+
+/* What the caller wants; zero is a plain idempotent-unknown call. */
+struct swg_request {
+    bool idempotent;      /* may be sent twice (method, or an idempotency key) */
+    bool not_replayable;  /* there is no second copy of its body */
+    bool uploading;       /* its body is still coming from the caller, see on_upload() */
+    bool cacheable;       /* ask for LOOK_UP where the policy has a cache */
+    uint64_t deadline_ns; /* the caller's own, if earlier than the policy's; 0: none */
+    struct swg_rate_limiter *rate; /* this caller's own limiter, where the policy has a rate; NULL: none */
+    uint64_t seed;        /* randomness of this call */
+};
+
+enum swg_source { SWG_FROM_NOWHERE, SWG_FROM_SERVICE, SWG_FROM_CACHE, SWG_FROM_TIER };
+
+/* How a call went; valid at any time, complete at FINISH. */
+struct swg_story {
+    enum swg_source source;
+    uint32_t tier;            /* when from a tier */
+    uint32_t endpoint;        /* last tried */
+    uint32_t attempts;
+    uint32_t retries;
+    enum swg_refusal reason;  /* why the service did not answer, if a refusal was it */
+    enum swg_refusal no_retry; /* why no (further) retry was made after a failure; 0: none was due */
+    bool timed_out;           /* the last failure was a timeout of ours */
+    enum swg_breaker_state breaker; /* the service's state as this call met it */
+    struct swg_answer last;   /* of the last attempt that ended */
+    uint64_t retry_in_ns;     /* what to tell the caller, when refused or failed */
+    uint64_t started_ns, first_attempt_ns, head_ns, finished_ns;
+};
+
+/* Fields are private. */
+struct swg_call {
+    struct swg_policy *policy;
+    struct swg_request request;
+    struct swg_story story;
+    struct swg_permit permit;
+    struct swg_waiter waiter;
+    uint64_t random;
+    uint64_t deadline_ns;    /* total */
+    uint64_t attempt_ns;     /* the running attempt must have its head by then */
+    uint64_t phase_ns;       /* connect or first byte */
+    uint64_t overdue_ns;     /* the running attempt counts as slow from then on */
+    uint64_t wake_ns;        /* end of a wait */
+    uint64_t paused_ns;      /* since when the clocks stand still; 0: they run */
+    uint64_t last_wait_ns;
+    uint64_t retry_after_ns;
+    uint64_t tried[(SWG_ENDPOINTS_MAX + 63) / 64];
+    uint8_t state;
+    bool holds_slot, holds_endpoint, held_answer, idle_retry_used, committed, caller_deadline;
+};
+
+SWG_BEGIN_DECLS
+
+/* Begins a call under `policy` (a reference is held until FINISH). on_grant is
+ * called, on any thread, when the call waited for a bulkhead slot and got one:
+ * hand over to the call's own thread and call swg_call_on_grant(). NULL: the
+ * call never queues. */
+SWG_API struct swg_step swg_call_start(struct swg_call *, struct swg_policy *policy,
+                                       const struct swg_request *,
+                                       void (*on_grant)(struct swg_waiter *), uint64_t now_ns);
+SWG_API struct swg_step swg_call_on_cache(struct swg_call *, bool fresh, uint64_t now_ns);
+SWG_API struct swg_step swg_call_on_grant(struct swg_call *, uint64_t now_ns);
+/* May be told early or often. */
+SWG_API struct swg_step swg_call_on_timer(struct swg_call *, uint64_t now_ns);
+
+/* The attempt's phases. on_connected and on_sent only move timeouts; a driver
+ * that cannot tell them leaves them out. */
+SWG_API struct swg_step swg_call_on_connected(struct swg_call *, uint64_t now_ns);
+SWG_API struct swg_step swg_call_on_sent(struct swg_call *, uint64_t now_ns);
+SWG_API struct swg_step swg_call_on_answer(struct swg_call *, const struct swg_answer *,
+                                           uint64_t now_ns);
+/* While the caller is still sending its body, and it is the caller who is
+ * waited for, the clocks of the call stand still: a slow caller is not a slow
+ * service. */
+SWG_API struct swg_step swg_call_on_upload(struct swg_call *, bool caller_is_sending,
+                                           uint64_t now_ns);
+/* The body outgrew what is kept: no retry any more. Can also be undone never. */
+SWG_API void swg_call_not_replayable(struct swg_call *);
+/* The first byte of an answer has gone to the caller. Implied by RELAY. */
+SWG_API void swg_call_committed(struct swg_call *);
+
+/* After RELAY: the answer came to its end, or broke off. */
+SWG_API struct swg_step swg_call_on_end(struct swg_call *, bool whole, uint64_t now_ns);
+/* After FALL_BACK: the tier answered, or could not. When no tier could and an
+ * answer of the service (an error, say) is still held, RELAY follows. */
+SWG_API struct swg_step swg_call_on_tier(struct swg_call *, bool answered, uint64_t now_ns);
+/* The caller went away. Always ends in FINISH. */
+SWG_API struct swg_step swg_call_on_cancel(struct swg_call *, uint64_t now_ns);
+/* The process is draining: no retries and no waits any more. */
+SWG_API struct swg_step swg_call_on_shutdown(struct swg_call *, uint64_t now_ns);
+
+SWG_API const struct swg_story *swg_call_story(const struct swg_call *);
+SWG_API void swg_call_check(const struct swg_call *);
+
+SWG_END_DECLS
+
+#endif

@@ -1,0 +1,46 @@
+/* run.h - protects a function call: the blocking driver.
+ *
+ *     static struct swg_answer charge(void *arg, uint64_t deadline_ns) { … }
+ *
+ *     struct swg_policy *payments;
+ *     swg_policy_create(&payments, NULL, 0, swg_now());
+ *     enum swg_error e = swg_run(payments, charge, &order, NULL, NULL);
+ *
+ * The function runs on the calling thread, as often as the policy allows; the
+ * thread sleeps between attempts. */
+#ifndef SWITCHGEAR_RUN_H
+#define SWITCHGEAR_RUN_H
+
+#include <switchgear/call.h>
+
+/* One attempt. It must give up by itself at deadline_ns (swg_now() is its
+ * clock) and tell how it went; SWG_OK_ANSWER and SWG_FAILED_ANSWER help. */
+typedef struct swg_answer swg_attempt(void *arg, uint64_t deadline_ns);
+/* The attempt's own idea of a fallback: true if it answered. */
+typedef bool swg_fallback(void *arg, enum swg_refusal why);
+
+#define SWG_OK_ANSWER     ((struct swg_answer){SWG_ANSWERED, 200, 0})
+#define SWG_FAILED_ANSWER ((struct swg_answer){SWG_ANSWERED, 500, 0})
+
+SWG_BEGIN_DECLS
+
+/* CLOCK_MONOTONIC, nanoseconds. */
+SWG_API uint64_t swg_now(void);
+
+struct swg_run_options {
+    bool not_idempotent;     /* an attempt may not be made twice; default: it may */
+    uint64_t deadline_ns;    /* the caller's own; 0: none */
+    swg_fallback *fallback;  /* after all else failed; NULL: none */
+    struct swg_rate_limiter *rate;
+    struct swg_story *story; /* filled if not NULL */
+};
+
+/* SWG_OK when an attempt or the fallback answered (see options.story for
+ * which); SWG_ERR_REFUSED when no attempt was admitted; SWG_ERR_FAILED when
+ * the last one failed. `options` may be NULL. */
+SWG_API enum swg_error swg_run(struct swg_policy *, swg_attempt *, void *arg,
+                               const struct swg_run_options *);
+
+SWG_END_DECLS
+
+#endif
