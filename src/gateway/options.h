@@ -1,0 +1,200 @@
+/* options.h - what the gateway is told to do: plain structs, never YAML.
+ *
+ * src/config fills them from a file, tests by hand. All strings are UTF-8
+ * and NUL-terminated, owned by `gateway_options.arena`; durations are
+ * nanoseconds with SWG_OFF for "none"; everything has its final value
+ * (defaults and inheritance are applied by whoever fills). Immutable once
+ * handed to the gateway; counted, so that an exchange keeps what it began
+ * with while a reload brings in the next. */
+#ifndef SWG_GATEWAY_OPTIONS_H
+#define SWG_GATEWAY_OPTIONS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <switchgear/policy.h>
+
+#include "base/bytes.h"
+
+struct arena;
+
+/* An address range whose hops are believed in X-Forwarded-For and the like. */
+struct cidr {
+    struct in6_addr address; /* v4 as ::ffff:a.b.c.d */
+    uint8_t bits;
+};
+
+enum expose { EXPOSE_AUTO, EXPOSE_FULL, EXPOSE_OFF };
+
+struct listen_options {
+    const char *address; /* "127.0.0.1:8080", "[::]:80", "unix:/run/x.sock" as written */
+    const char *host;    /* NULL for unix */
+    uint16_t port;       /* 0: any free one, printed at start */
+    const char *unix_path;
+    enum expose expose; /* AUTO: full on loopback and unix, else off */
+    uint32_t trusted_count;
+    const struct cidr *trusted; /* clients that may tell who they forward for */
+};
+
+struct admin_options {
+    bool enabled;
+    const char *host;
+    uint16_t port;
+    const char *token; /* NULL: none; only on loopback then */
+};
+
+enum endpoint_scheme { SCHEME_HTTP, SCHEME_UNIX };
+
+struct endpoint_options {
+    const char *name;  /* as written: "http://127.0.0.1:8001" */
+    enum endpoint_scheme scheme;
+    const char *host;  /* for resolving; NULL for unix */
+    uint16_t port;
+    const char *unix_path;
+    const char *authority; /* host[:port], for the Host field where the client's is not kept */
+    const char *base_path; /* prefix of every request's path; "" for none */
+    uint32_t weight;
+};
+
+/* Beside swg_timeout_options: what only the transport knows. */
+struct transport_options {
+    uint64_t idle_ns;         /* nothing moves in a relayed body; default 60 s */
+    uint64_t upgrade_idle_ns; /* nothing moves in an upgraded connection; default 1 h */
+    uint64_t keep_alive_ns;   /* an idle upstream connection is kept so long; default 4 s */
+    uint32_t body_keep;       /* request body bytes kept for a retry; default 64 KiB */
+    bool preserve_host;       /* send the client's Host; default true */
+};
+
+/* Parts of a cache key. */
+enum cache_key_part {
+    KEY_METHOD = 1 << 0,
+    KEY_PATH = 1 << 1,
+    KEY_QUERY = 1 << 2,
+    KEY_BODY = 1 << 3, /* whole body, hashed; needs a request that is kept whole */
+    KEY_HOST = 1 << 4,
+};
+
+struct cache_options {
+    bool enabled;
+    uint64_t fresh_ns;     /* for answers that say nothing themselves; 0: only what they say */
+    uint64_t stale_ns;     /* kept and usable by the stale tier so long after freshness ends */
+    uint32_t key;          /* enum cache_key_part, or-ed; default METHOD|HOST|PATH|QUERY */
+    uint32_t header_count; /* request fields that are part of the key */
+    const char *const *headers;
+    bool force_stale;      /* serve stale even where the answer forbids it (must-revalidate …) */
+};
+
+struct health_options {
+    bool enabled;
+    const char *path;
+    uint64_t interval_ns; /* default 10 s */
+    uint64_t timeout_ns;  /* default 2 s */
+};
+
+enum tier_kind { TIER_STALE, TIER_SERVICE, TIER_STATIC };
+
+struct header_value {
+    const char *name, *value;
+};
+
+struct tier_options {
+    enum tier_kind kind;
+    const char *name; /* "1-stale": position and kind, as in metrics */
+    union {
+        struct {
+            uint64_t max_ns; /* older than so much past freshness is not served */
+        } stale;
+        struct {
+            const char *service; /* by name; always one that exists */
+            const char *path;    /* replaces the path; NULL: the request's own */
+        } service;
+        struct {
+            int status;
+            const char *content_type;
+            struct bytes body;
+            uint32_t header_count;
+            const struct header_value *headers;
+        } fixed;
+    };
+};
+
+struct service_options {
+    const char *name;
+    uint32_t endpoint_count;
+    const struct endpoint_options *endpoints;
+    struct swg_policy_options policy; /* its endpoint and tier lists are filled too */
+    bool rate_per_client;             /* rate limit per client address, else for all together */
+    struct transport_options transport;
+    struct cache_options cache;
+    struct health_options health;
+    const char *message_open;    /* users' sentence; never NULL */
+    const char *message_timeout; /* users' sentence; never NULL */
+    bool critical;
+    uint32_t depends_count;
+    const char *const *depends_on;
+    uint32_t tier_count;
+    const struct tier_options *tiers;
+};
+
+/* One piece of a path pattern: a literal or a {name} that matches one
+ * non-empty segment. */
+struct route_options {
+    const char *pattern; /* "/api/v1/users/{id}" whole, or a prefix */
+    bool prefix;         /* matches "/x" and "/x/…", not "/xy" */
+    const char *strip_prefix; /* NULL: none */
+    uint32_t method_mask;     /* bits of 1 << enum http_method; 0: all */
+    const char *host;         /* NULL: any; "*.example.com" allowed */
+    const char *service;
+    uint32_t service_index; /* into services */
+};
+
+struct limit_options {
+    uint32_t headers;         /* fields in a head; default 100 */
+    uint32_t header_bytes;    /* bytes of a head; default 16 KiB */
+    uint32_t url;             /* bytes of a target; default 8 KiB */
+    uint64_t body;            /* bytes of a request body; default unlimited (SWG_OFF) */
+    uint32_t connections;     /* client connections, all workers; default 100,000 */
+    uint32_t connections_per_client; /* default 0: no limit */
+    uint64_t header_timeout_ns; /* a head must be whole by then; default 10 s */
+    uint64_t idle_timeout_ns;   /* keep-alive without a request; default 75 s */
+    uint64_t body_rate;       /* bytes a second a client must send at least; default 0: none */
+};
+
+enum log_requests { LOG_REQUESTS_OFF, LOG_REQUESTS_ALL, LOG_REQUESTS_ERRORS, LOG_REQUESTS_SAMPLED };
+
+struct log_options {
+    bool logfmt;
+    int level; /* enum log_level of observe */
+    enum log_requests requests;
+    uint32_t sample; /* one in so many */
+};
+
+struct drain_options {
+    uint64_t delay_ns;   /* go on accepting, telling clients to close; default 5 s */
+    uint64_t timeout_ns; /* then running requests get so long; default 30 s */
+};
+
+struct gateway_options {
+    uint32_t references; /* gateway_options_hold(), _release() */
+    struct arena *arena;
+    const char *file; /* where it came from */
+    uint32_t workers; /* never 0 */
+    uint64_t cache_bytes; /* memory store of all services; default 64 MiB */
+    struct limit_options limits;
+    struct drain_options drain;
+    struct log_options log;
+    struct admin_options admin;
+    uint32_t listen_count;
+    const struct listen_options *listens;
+    uint32_t service_count;
+    const struct service_options *services;
+    uint32_t route_count;
+    const struct route_options *routes; /* in order; first match wins */
+};
+
+/* Any thread. Release frees at the last reference. */
+struct gateway_options *gateway_options_hold(struct gateway_options *);
+void gateway_options_release(struct gateway_options *);
+
+#endif
