@@ -50,7 +50,9 @@ struct io_stream_ops {
      * While reading is not wanted an EOF is told too, as soon as the kernel
      * knows it, and unread bytes may then still be waiting: if reading is
      * wanted again they are delivered, and IO_END_EOF comes again after them.
-     * After IO_END_RESET or IO_END_REFUSED nothing else comes but close. */
+     * While reading is wanted, bytes that came before a reset are delivered
+     * before it. After IO_END_RESET or IO_END_REFUSED nothing else comes, and
+     * what is sent then is dropped: close. */
     void (*on_end)(struct io_stream *, enum io_end, int os_error);
 };
 
@@ -59,12 +61,20 @@ struct io_stream_ops {
 struct io_stream {
     const struct io_stream_ops *ops;
     struct io *io;
-    int fd;           /* -1: not open */
-    uint32_t flags;   /* implementation's */
-    char *pending;    /* what the kernel would not take yet; NULL when empty */
+    int fd;         /* -1: not open */
+    uint32_t flags; /* implementation's */
+    char *pending;  /* what the kernel would not take yet; NULL when empty */
     uint32_t pending_len, pending_off, pending_size;
+    int error;         /* a failure not told yet */
     struct list ready; /* link in the loop's list of streams with something to tell */
 };
+
+/* Before the first io_adopt() or io_connect(): makes io_close() and
+ * io_is_open() safe to call on a stream that never was open. */
+static inline void io_stream_init(struct io_stream *s, const struct io_stream_ops *ops) {
+    *s = (struct io_stream){.ops = ops, .fd = -1};
+    list_init(&s->ready);
+}
 
 /* ---- timers ----------------------------------------------------------- */
 
@@ -154,13 +164,15 @@ static inline void io_shut(struct io_stream *s) {
 /* Closes at once and drops what is pending; no callback comes any more, also
  * none that was already due in this turn. May be called twice. */
 static inline void io_close(struct io_stream *s) {
-    s->io->ops->stream_close(s);
+    if (s->fd >= 0)
+        s->io->ops->stream_close(s);
 }
 
 /* Like io_close(), but with a reset (SO_LINGER 0), so that the other side can
  * tell that what it has is not the whole. */
 static inline void io_abort(struct io_stream *s) {
-    s->io->ops->stream_abort(s);
+    if (s->fd >= 0)
+        s->io->ops->stream_abort(s);
 }
 
 static inline bool io_is_open(const struct io_stream *s) {
