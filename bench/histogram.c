@@ -5,8 +5,7 @@
 /* Values below 128 have a bucket each. Above, each power of two is divided
  * into 128 buckets: the exponent picks the row, the 7 bits below the leading
  * one the place in it. */
-static unsigned bucket_of(uint64_t value)
-{
+static unsigned bucket_of(uint64_t value) {
     if (value < (1u << HISTOGRAM_SUB_BITS))
         return (unsigned)value;
     unsigned shift = 63 - (unsigned)__builtin_clzll(value) - HISTOGRAM_SUB_BITS;
@@ -14,8 +13,7 @@ static unsigned bucket_of(uint64_t value)
     return ((shift + 1) << HISTOGRAM_SUB_BITS) + place;
 }
 
-static uint64_t bucket_end(unsigned bucket)
-{
+static uint64_t bucket_end(unsigned bucket) {
     unsigned row = bucket >> HISTOGRAM_SUB_BITS;
     uint64_t place = bucket & ((1u << HISTOGRAM_SUB_BITS) - 1);
 
@@ -25,8 +23,7 @@ static uint64_t bucket_end(unsigned bucket)
     return start + ((1ull << (row - 1)) - 1);
 }
 
-void histogram_add(struct histogram *h, uint64_t value)
-{
+void histogram_add(struct histogram *h, uint64_t value) {
     h->counts[bucket_of(value)]++;
     h->total++;
     h->sum += (double)value;
@@ -34,8 +31,7 @@ void histogram_add(struct histogram *h, uint64_t value)
         h->max = value;
 }
 
-uint64_t histogram_percentile(const struct histogram *h, double percent)
-{
+uint64_t histogram_percentile(const struct histogram *h, double percent) {
     uint64_t wanted = (uint64_t)ceil((double)h->total * percent / 100.0);
     uint64_t seen = 0;
 
@@ -51,7 +47,6 @@ uint64_t histogram_percentile(const struct histogram *h, double percent)
     return h->max;
 }
 
-double histogram_mean(const struct histogram *h)
-{
+double histogram_mean(const struct histogram *h) {
     return h->total > 0 ? h->sum / (double)h->total : 0;
 }

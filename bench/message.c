@@ -16,8 +16,7 @@ static ssize_t take_chunk_end(struct message *, const char *p, size_t n);
 static ssize_t take_trailers(struct message *, const char *p, size_t n);
 static int parse_head(struct message *, const char *head, size_t n);
 
-void message_begin(struct message *m, enum message_kind kind)
-{
+void message_begin(struct message *m, enum message_kind kind) {
     char *partial = m->partial;
 
     memset(m, 0, sizeof(*m));
@@ -26,8 +25,7 @@ void message_begin(struct message *m, enum message_kind kind)
     m->partial = partial; /* the buffer of a connection's last message serves again */
 }
 
-static ssize_t take_some(struct message *m, const char *p, size_t n)
-{
+static ssize_t take_some(struct message *m, const char *p, size_t n) {
     switch (m->state) {
     case MESSAGE_HEAD:
         return m->partial_len > 0 ? take_partial_head(m, p, n) : take_head(m, p, n);
@@ -50,8 +48,7 @@ static ssize_t take_some(struct message *m, const char *p, size_t n)
     return 0;
 }
 
-ssize_t message_feed(struct message *m, const char *p, size_t n)
-{
+ssize_t message_feed(struct message *m, const char *p, size_t n) {
     size_t used = 0;
 
     while (used < n && m->state != MESSAGE_DONE) {
@@ -63,21 +60,18 @@ ssize_t message_feed(struct message *m, const char *p, size_t n)
     return (ssize_t)used;
 }
 
-bool message_close(struct message *m)
-{
+bool message_close(struct message *m) {
     if (m->state == MESSAGE_UNTIL_CLOSE)
         m->state = MESSAGE_DONE;
     return m->state == MESSAGE_DONE;
 }
 
-void message_end(struct message *m)
-{
+void message_end(struct message *m) {
     free(m->partial);
     m->partial = NULL;
 }
 
-static ssize_t take_head(struct message *m, const char *p, size_t n)
-{
+static ssize_t take_head(struct message *m, const char *p, size_t n) {
     const char *end = memmem(p, n, "\r\n\r\n", 4);
 
     if (end != NULL) {
@@ -94,8 +88,7 @@ static ssize_t take_head(struct message *m, const char *p, size_t n)
     return (ssize_t)n;
 }
 
-static ssize_t take_partial_head(struct message *m, const char *p, size_t n)
-{
+static ssize_t take_partial_head(struct message *m, const char *p, size_t n) {
     size_t had = m->partial_len;
     size_t room = MESSAGE_HEAD_MAX - had;
     size_t add = n < room ? n : room;
@@ -113,8 +106,7 @@ static ssize_t take_partial_head(struct message *m, const char *p, size_t n)
     return err != 0 ? err : (ssize_t)(len - had);
 }
 
-static ssize_t take_counted(struct message *m, size_t n, enum message_state next)
-{
+static ssize_t take_counted(struct message *m, size_t n, enum message_state next) {
     size_t took = n < m->left ? n : (size_t)m->left;
 
     m->left -= took;
@@ -124,8 +116,7 @@ static ssize_t take_counted(struct message *m, size_t n, enum message_state next
     return (ssize_t)took;
 }
 
-static int hex_value(char c)
-{
+static int hex_value(char c) {
     if (c >= '0' && c <= '9')
         return c - '0';
     c = (char)(c | 0x20);
@@ -134,8 +125,7 @@ static int hex_value(char c)
 
 /* A size of up to 15 digits, perhaps an extension, CR LF. line_len counts the
  * digits until something else comes, and is then past 16. */
-static ssize_t take_chunk_size(struct message *m, const char *p, size_t n)
-{
+static ssize_t take_chunk_size(struct message *m, const char *p, size_t n) {
     for (size_t i = 0; i < n; i++) {
         int digit = hex_value(p[i]);
         if (p[i] == '\n') {
@@ -158,8 +148,7 @@ static ssize_t take_chunk_size(struct message *m, const char *p, size_t n)
     return (ssize_t)n;
 }
 
-static ssize_t take_chunk_end(struct message *m, const char *p, size_t n)
-{
+static ssize_t take_chunk_end(struct message *m, const char *p, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (p[i] == '\n') {
             m->state = MESSAGE_CHUNK_SIZE;
@@ -173,8 +162,7 @@ static ssize_t take_chunk_end(struct message *m, const char *p, size_t n)
     return (ssize_t)n;
 }
 
-static ssize_t take_trailers(struct message *m, const char *p, size_t n)
-{
+static ssize_t take_trailers(struct message *m, const char *p, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (p[i] == '\n') {
             if (m->line_len == 0) {
@@ -189,8 +177,7 @@ static ssize_t take_trailers(struct message *m, const char *p, size_t n)
     return (ssize_t)n;
 }
 
-static int parse_decimal(const char *p, size_t n, uint64_t *out)
-{
+static int parse_decimal(const char *p, size_t n, uint64_t *out) {
     uint64_t value = 0;
 
     if (n == 0 || n > 18)
@@ -204,8 +191,7 @@ static int parse_decimal(const char *p, size_t n, uint64_t *out)
     return 0;
 }
 
-static bool name_is(const char *name, size_t n, const char *wanted, size_t wanted_len)
-{
+static bool name_is(const char *name, size_t n, const char *wanted, size_t wanted_len) {
     return n == wanted_len && strncasecmp(name, wanted, n) == 0;
 }
 #define NAME_IS(name, n, wanted) name_is(name, n, wanted, sizeof(wanted) - 1)
@@ -215,8 +201,7 @@ struct framing {
 };
 
 static int take_field(struct message *m, struct framing *f, const char *name, size_t name_len,
-                      const char *value, size_t len)
-{
+                      const char *value, size_t len) {
     if (NAME_IS(name, name_len, "Content-Length")) {
         f->counted = true;
         return parse_decimal(value, len, &m->left);
@@ -239,8 +224,7 @@ static int take_field(struct message *m, struct framing *f, const char *name, si
     return 0;
 }
 
-static int parse_fields(struct message *m, struct framing *f, const char *p, const char *end)
-{
+static int parse_fields(struct message *m, struct framing *f, const char *p, const char *end) {
     while (p < end) {
         const char *eol = memchr(p, '\r', (size_t)(end - p));
         if (eol == NULL || eol == p)
@@ -260,8 +244,7 @@ static int parse_fields(struct message *m, struct framing *f, const char *p, con
 }
 
 /* "HTTP/1.1 200 OK" */
-static int parse_status_line(struct message *m, const char *p, size_t n)
-{
+static int parse_status_line(struct message *m, const char *p, size_t n) {
     uint64_t status;
 
     if (n < 12 || memcmp(p, "HTTP/1.", 7) != 0 || p[8] != ' ')
@@ -273,8 +256,7 @@ static int parse_status_line(struct message *m, const char *p, size_t n)
     return 0;
 }
 
-static void copy_cut(char *to, size_t size, const char *from, size_t n)
-{
+static void copy_cut(char *to, size_t size, const char *from, size_t n) {
     size_t len = n < size - 1 ? n : size - 1;
 
     memcpy(to, from, len);
@@ -282,8 +264,7 @@ static void copy_cut(char *to, size_t size, const char *from, size_t n)
 }
 
 /* "POST /path HTTP/1.1" */
-static int parse_request_line(struct message *m, const char *p, size_t n)
-{
+static int parse_request_line(struct message *m, const char *p, size_t n) {
     const char *sp = memchr(p, ' ', n);
     const char *last = sp != NULL ? memchr(sp + 1, ' ', (size_t)(p + n - sp - 1)) : NULL;
 
@@ -295,8 +276,7 @@ static int parse_request_line(struct message *m, const char *p, size_t n)
     return 0;
 }
 
-static void choose_framing(struct message *m, const struct framing *f)
-{
+static void choose_framing(struct message *m, const struct framing *f) {
     bool bodiless = m->kind == MESSAGE_RESPONSE && (m->status == 204 || m->status == 304);
 
     if (m->kind == MESSAGE_RESPONSE && m->status < 200) { /* 1xx: the real head follows */
@@ -317,8 +297,7 @@ static void choose_framing(struct message *m, const struct framing *f)
     }
 }
 
-static int parse_head(struct message *m, const char *head, size_t n)
-{
+static int parse_head(struct message *m, const char *head, size_t n) {
     const char *eol = memchr(head, '\r', n);
     size_t line = (size_t)(eol - head); /* there is one: the head ends with CR LF CR LF */
     struct framing f = {false, false};

@@ -47,6 +47,7 @@ struct message {
     size_t partial_len;
 };
 
+/* The struct is zeroed before the first begin(); a later one keeps the buffer. */
 void message_begin(struct message *, enum message_kind);
 /* Reads from p and returns how much was used: all of it, unless the message
  * ended before. -EBADMSG where it is no HTTP/1.x, -EMSGSIZE for a head over
