@@ -51,13 +51,15 @@ SWG_API enum swg_error swg_bulkhead_configure(struct swg_bulkhead *,
 
 enum swg_entry { SWG_ENTERED, SWG_QUEUED, SWG_TURNED_AWAY };
 /* SWG_QUEUED: on_grant will be called, or leave the queue with
- * swg_bulkhead_give_up(), at the latest after *wait_ns. */
+ * swg_bulkhead_give_up(), at the latest after *wait_ns. A waiter of NULL is
+ * never queued; nobody is while wait_ns or the queue is 0. */
 SWG_API enum swg_entry swg_bulkhead_enter(struct swg_bulkhead *, struct swg_waiter *,
                                           uint64_t *wait_ns);
 /* Gives a slot back, or hands it to the first in the queue. */
 SWG_API void swg_bulkhead_leave(struct swg_bulkhead *);
 /* Leaves the queue. True: done, counted as a timeout if timed_out. False: the
- * slot had already been granted and is the caller's (on_grant runs or ran). */
+ * slot had already been granted and is the caller's; on_grant ran, runs, or
+ * is about to, so the waiter's memory must stay until it did. */
 SWG_API bool swg_bulkhead_give_up(struct swg_bulkhead *, struct swg_waiter *, bool timed_out);
 
 SWG_API void swg_bulkhead_read(const struct swg_bulkhead *, struct swg_bulkhead_stats *);

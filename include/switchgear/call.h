@@ -26,21 +26,24 @@
 #include <switchgear/policy.h>
 
 enum swg_action {
-    SWG_DO_LOOK_UP,   /* look for a fresh answer in the cache, then on_cache() */
-    SWG_DO_ATTEMPT,   /* begin attempt at step.endpoint; then on_connected(), on_sent(), on_answer() */
-    SWG_DO_WAIT,      /* nothing but wait: for an event, or for step.wake_ns, then on_timer() */
-    SWG_DO_RELAY,     /* give the caller the answer whose head was told by on_answer(), then on_end() */
-    SWG_DO_FALL_BACK, /* try tier step.tier, by step.tier_deadline_ns at the latest, then on_tier() */
+    SWG_DO_LOOK_UP, /* look for a fresh answer in the cache, then on_cache() */
+    SWG_DO_ATTEMPT, /* begin one at step.endpoint; then on_connected(), on_sent(), on_answer() */
+    SWG_DO_WAIT,  /* nothing new: go on, wait for an event, or for step.wake_ns, then on_timer() */
+    SWG_DO_RELAY, /* give the caller the answer whose head was told by on_answer(), then on_end() */
+    SWG_DO_FALL_BACK, /* try step.tier, by step.tier_deadline_ns at the latest; then on_tier() */
     SWG_DO_FINISH,    /* over; swg_call_story() tells how. All slots are given back. */
 };
 
 struct swg_step {
     enum swg_action action;
-    /* First give up the attempt or tier under way (close its connection);
-     * whatever it still says must not be told any more. */
+    /* First give up what is under way and the action does not need: the attempt
+     * (close its connection), the tier, or, where a tier has answered, the
+     * service's answer that was kept unread meanwhile. It must tell nothing any
+     * more. A kept answer stays kept while tiers give way to each other. */
     bool abandon;
     bool probe; /* this attempt is a half-open probe */
     uint32_t endpoint;
+    uint64_t attempt_deadline_ns; /* ATTEMPT: its head must be here by then; the call sees to it */
     uint32_t tier;
     uint64_t tier_deadline_ns;
     uint64_t wake_ns; /* call on_timer() at this time; SWG_NEVER: no need */
@@ -51,11 +54,12 @@ enum swg_answer_kind {
     SWG_ANSWERED,       /* a head with `status` came */
     SWG_CONNECT_FAILED, /* refused, unreachable, name unknown: nothing was sent */
     SWG_RESET,          /* the connection broke before a whole head came */
-    SWG_RESET_IDLE,     /* the same on a reused connection, before any byte of the answer: the service
-                           had closed it meanwhile. Not its fault; tried again at once, one time,
-                           if that is safe */
-    SWG_GARBLED,        /* what came is no valid answer */
+    SWG_RESET_IDLE, /* the same on a reused connection, before any byte of the answer: the service
+                       had closed it meanwhile. Not its fault; tried again at once, one time,
+                       if that is safe */
+    SWG_GARBLED,    /* what came is no valid answer */
     SWG_UNAVAILABLE_LOCALLY, /* we could not even try (no descriptor, no memory): our fault */
+    SWG_TIMED_OUT, /* it took too long; told by attempts that watch their time themselves */
 };
 
 struct swg_answer {
@@ -64,15 +68,17 @@ struct swg_answer {
     uint64_t retry_after_ns; /* the service's wish; 0: none */
 };
 
-/* What the caller wants; zero is a plain idempotent-unknown call. */
+/* What the caller wants; zero is a call of which nothing is known. */
 struct swg_request {
     bool idempotent;      /* may be sent twice (method, or an idempotency key) */
+    bool safe;            /* only reads: GET, HEAD, … (tiers that are for_reads_only need it) */
     bool not_replayable;  /* there is no second copy of its body */
     bool uploading;       /* its body is still coming from the caller, see on_upload() */
     bool cacheable;       /* ask for LOOK_UP where the policy has a cache */
-    uint64_t deadline_ns; /* the caller's own, if earlier than the policy's; 0: none */
-    struct swg_rate_limiter *rate; /* this caller's own limiter, where the policy has a rate; NULL: none */
-    uint64_t seed;        /* randomness of this call */
+    uint64_t deadline_ns; /* the caller's own, a time, if earlier than the policy's; 0: none */
+    struct swg_rate_limiter *rate; /* this caller's own limiter, where the policy has a rate;
+                                      NULL: the one that all callers share */
+    uint64_t seed;                 /* randomness of this call: another for each */
 };
 
 enum swg_source { SWG_FROM_NOWHERE, SWG_FROM_SERVICE, SWG_FROM_CACHE, SWG_FROM_TIER };
@@ -80,20 +86,22 @@ enum swg_source { SWG_FROM_NOWHERE, SWG_FROM_SERVICE, SWG_FROM_CACHE, SWG_FROM_T
 /* How a call went; valid at any time, complete at FINISH. */
 struct swg_story {
     enum swg_source source;
-    uint32_t tier;            /* when from a tier */
-    uint32_t endpoint;        /* last tried */
+    uint32_t tier;     /* when from a tier */
+    uint32_t endpoint; /* last tried */
     uint32_t attempts;
-    uint32_t retries;
-    enum swg_refusal reason;  /* why the service did not answer, if a refusal was it */
-    enum swg_refusal no_retry; /* why no (further) retry was made after a failure; 0: none was due */
-    bool timed_out;           /* the last failure was a timeout of ours */
+    uint32_t retries;        /* one less than attempts, and less one more after a RESET_IDLE */
+    enum swg_refusal reason; /* why the service did not answer, if a refusal was it */
+    enum swg_refusal
+        no_retry;   /* why no (further) retry was made after a failure; 0: none was due */
+    bool timed_out; /* the last attempt was ended by a timeout of ours */
+    bool broke_off; /* the answer began to reach the caller, and broke off */
     enum swg_breaker_state breaker; /* the service's state as this call met it */
-    struct swg_answer last;   /* of the last attempt that ended */
-    uint64_t retry_in_ns;     /* what to tell the caller, when refused or failed */
+    struct swg_answer last;         /* of the last attempt that ended */
+    uint64_t retry_in_ns;           /* what to tell the caller, when refused or failed */
     uint64_t started_ns, first_attempt_ns, head_ns, finished_ns;
 };
 
-/* Fields are private. */
+/* Fields are private. Times are SWG_NEVER where there is none. */
 struct swg_call {
     struct swg_policy *policy;
     struct swg_request request;
@@ -101,17 +109,27 @@ struct swg_call {
     struct swg_permit permit;
     struct swg_waiter waiter;
     uint64_t random;
-    uint64_t deadline_ns;    /* total */
-    uint64_t attempt_ns;     /* the running attempt must have its head by then */
-    uint64_t phase_ns;       /* connect or first byte */
-    uint64_t overdue_ns;     /* the running attempt counts as slow from then on */
-    uint64_t wake_ns;        /* end of a wait */
-    uint64_t paused_ns;      /* since when the clocks stand still; 0: they run */
+    uint64_t total_ns;   /* the policy's deadline for the whole call */
+    uint64_t attempt_ns; /* the running attempt must have its head by then */
+    uint64_t phase_ns;   /* the same for connecting, or for the first byte */
+    uint64_t overdue_ns; /* the running attempt counts as slow from then on */
+    uint64_t wake_ns;    /* end of a wait, of waiting in the queue, of a tier's time */
+    uint64_t paused_ns;  /* since when the clocks stand still, if paused */
     uint64_t last_wait_ns;
-    uint64_t retry_after_ns;
     uint64_t tried[(SWG_ENDPOINTS_MAX + 63) / 64];
+    uint32_t next_tier;
     uint8_t state;
-    bool holds_slot, holds_endpoint, held_answer, idle_retry_used, committed, caller_deadline;
+    bool holds_slot, holds_endpoint; /* in the bulkhead; in flight at story.endpoint */
+    bool retrying;                   /* a retry is decided and not yet made */
+    bool idle_retry_used;
+    bool connecting;  /* the running attempt cannot have sent anything yet */
+    bool paused;      /* the caller is slow, see on_upload() */
+    bool committed;   /* the caller has begun to get an answer */
+    bool held_answer; /* the service's answer is kept unread while tiers are tried */
+    bool good_head;   /* the answer that is relayed began as a success */
+    bool met_service; /* story.breaker is filled */
+    bool cancelled, shutting_down;
+    bool abandon; /* to be told with the next step */
 };
 
 SWG_BEGIN_DECLS
@@ -119,7 +137,8 @@ SWG_BEGIN_DECLS
 /* Begins a call under `policy` (a reference is held until FINISH). on_grant is
  * called, on any thread, when the call waited for a bulkhead slot and got one:
  * hand over to the call's own thread and call swg_call_on_grant(). NULL: the
- * call never queues. */
+ * call never queues. FINISH never comes while on_grant is still due, so at
+ * FINISH nobody else knows the call's memory. */
 SWG_API struct swg_step swg_call_start(struct swg_call *, struct swg_policy *policy,
                                        const struct swg_request *,
                                        void (*on_grant)(struct swg_waiter *), uint64_t now_ns);
@@ -128,18 +147,23 @@ SWG_API struct swg_step swg_call_on_grant(struct swg_call *, uint64_t now_ns);
 /* May be told early or often. */
 SWG_API struct swg_step swg_call_on_timer(struct swg_call *, uint64_t now_ns);
 
-/* The attempt's phases. on_connected and on_sent only move timeouts; a driver
- * that cannot tell them leaves them out. */
+/* The attempt's phases. on_connected: from now on the service may get to see
+ * the request; to be told before the first byte is sent (at once on a
+ * connection that stood already, or by a driver that cannot tell), because an
+ * attempt that fails before is one that sent nothing. on_sent: the whole
+ * request is; a driver that cannot tell leaves it out. */
 SWG_API struct swg_step swg_call_on_connected(struct swg_call *, uint64_t now_ns);
 SWG_API struct swg_step swg_call_on_sent(struct swg_call *, uint64_t now_ns);
+/* The attempt's head, or its failure; never an interim (1xx) answer but 101. */
 SWG_API struct swg_step swg_call_on_answer(struct swg_call *, const struct swg_answer *,
                                            uint64_t now_ns);
 /* While the caller is still sending its body, and it is the caller who is
- * waited for, the clocks of the call stand still: a slow caller is not a slow
- * service. */
+ * waited for, the clocks of the attempt and of the policy's total stand still:
+ * a slow caller is not a slow service. The caller's own deadline stays. Ends
+ * by itself with the attempt. */
 SWG_API struct swg_step swg_call_on_upload(struct swg_call *, bool caller_is_sending,
                                            uint64_t now_ns);
-/* The body outgrew what is kept: no retry any more. Can also be undone never. */
+/* The body outgrew what is kept: no retry any more. Cannot be undone. */
 SWG_API void swg_call_not_replayable(struct swg_call *);
 /* The first byte of an answer has gone to the caller. Implied by RELAY. */
 SWG_API void swg_call_committed(struct swg_call *);
@@ -149,12 +173,15 @@ SWG_API struct swg_step swg_call_on_end(struct swg_call *, bool whole, uint64_t 
 /* After FALL_BACK: the tier answered, or could not. When no tier could and an
  * answer of the service (an error, say) is still held, RELAY follows. */
 SWG_API struct swg_step swg_call_on_tier(struct swg_call *, bool answered, uint64_t now_ns);
-/* The caller went away. Always ends in FINISH. */
+/* The caller went away. FINISH; but where a slot has been granted and on_grant
+ * is on its way, WAIT, and FINISH with swg_call_on_grant(). */
 SWG_API struct swg_step swg_call_on_cancel(struct swg_call *, uint64_t now_ns);
-/* The process is draining: no retries and no waits any more. */
+/* The process is draining: no retries and no waits any more; what is under
+ * way goes on. */
 SWG_API struct swg_step swg_call_on_shutdown(struct swg_call *, uint64_t now_ns);
 
 SWG_API const struct swg_story *swg_call_story(const struct swg_call *);
+/* Aborts if an invariant does not hold; for tests. */
 SWG_API void swg_call_check(const struct swg_call *);
 
 SWG_END_DECLS

@@ -22,12 +22,12 @@ enum swg_jitter {
 };
 
 struct swg_retry_options {
-    uint32_t max;      /* retries after the first attempt, 1…100; default 3; SWG_RETRY_OFF: none */
-    uint64_t base_ns;  /* default 100 ms */
-    uint64_t cap_ns;   /* default 10 s */
+    uint32_t max;     /* retries after the first attempt, 1…100; default 3; SWG_RETRY_OFF: none */
+    uint64_t base_ns; /* default 100 ms */
+    uint64_t cap_ns;  /* default 10 s */
     enum swg_jitter jitter;
     uint64_t retry_after_max_ns; /* a longer wish of the service ends the retries; default 30 s */
-    bool any_method;   /* also what is not idempotent; default no */
+    bool any_method;             /* also what is not idempotent; default no */
     /* what is retried; all false and 0: connect, reset, timeout, 500 502 503 504 */
     bool on_connect, on_reset, on_timeout;
     uint64_t on_status[10]; /* bit set over 0…639, see swg_status_set() */
@@ -69,7 +69,7 @@ SWG_API enum swg_error swg_budget_configure(struct swg_budget *, const struct sw
 SWG_API void swg_budget_count_call(struct swg_budget *, uint64_t now_ns);
 /* Whether one more retry fits; if so it is counted. */
 SWG_API bool swg_budget_withdraw(struct swg_budget *, uint64_t now_ns);
-/* Calls and retries of the window, for people. */
+/* Calls and retries of the last ten seconds, for people. */
 SWG_API void swg_budget_read(const struct swg_budget *, uint64_t *calls, uint64_t *retries,
                              uint64_t now_ns);
 
