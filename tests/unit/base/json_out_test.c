@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -106,6 +107,28 @@ static void replaces_what_is_not_utf8(void **state) {
     }
 }
 
+/* Plain bytes are found eight at a time: each byte at each place of two words
+ * must come out the same as alone. */
+static void finds_each_byte_at_each_place(void **state) {
+    for (int c = 0; c < 256; c++) {
+        char byte = (char)c, alone[8], expected[64], in[16];
+        buf_clear(&out);
+        json_escape(&out, (struct bytes){&byte, 1});
+        strcpy(alone, memory);
+        bool plain = c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+        assert_int_equal(strlen(alone) == 1, plain);
+        for (int at = 0; at < 16; at++) {
+            memcpy(in, "aaaaaaaaaaaaaaaa", 16);
+            in[at] = byte;
+            snprintf(expected, sizeof(expected), "%.*s%s%.*s", at, "aaaaaaaaaaaaaaaa", alone,
+                     15 - at, "aaaaaaaaaaaaaaaa");
+            buf_clear(&out);
+            json_escape(&out, (struct bytes){in, 16});
+            assert_string_equal(memory, expected);
+        }
+    }
+}
+
 static void tells_when_it_did_not_fit(void **state) {
     char little[8];
     buf_init_fixed(&out, little, sizeof(little));
@@ -124,6 +147,7 @@ int main(void) {
         cmocka_unit_test_setup(escapes, begin),
         cmocka_unit_test_setup(escapes_keys, begin),
         cmocka_unit_test_setup(replaces_what_is_not_utf8, begin),
+        cmocka_unit_test_setup(finds_each_byte_at_each_place, begin),
         cmocka_unit_test_setup(tells_when_it_did_not_fit, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
