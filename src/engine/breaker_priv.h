@@ -1,0 +1,193 @@
+/* breaker_priv.h - the layout of a breaker, and what its files share.
+ *
+ *   breaker.c          the public face: admit, record, and the paths without a lock
+ *   breaker_state.c    the state machine, under the lock
+ *   breaker_options.c  defaults and ranges
+ *   breaker_stats.c    reading and checking
+ *
+ * Lock arrow: a breaker's lock is a leaf; nothing is called under it. */
+#ifndef SWG_ENGINE_BREAKER_PRIV_H
+#define SWG_ENGINE_BREAKER_PRIV_H
+
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+
+#include <switchgear/breaker.h>
+
+#include "engine/slot.h"
+#include "engine/window.h"
+
+/* The control word: all that admit and record must know, in one load.
+ *
+ *   63……………………16     4        3      2       1…0
+ *   generation     dirty    ramp   (free)  …        see below
+ *
+ * dirty: a success decides something (a run of failures ends, or the window
+ * reaches calls_min with bad calls in it), so it must take the lock.
+ * ramp: closed, but calls are let in gradually. */
+enum {
+    SWG__STATE = 3,       /* enum swg_breaker_state */
+    SWG__MANUAL = 3 << 2, /* enum swg_breaker_manual */
+    SWG__MANUAL_SHIFT = 2,
+    SWG__DIRTY = 1 << 4,
+    SWG__RAMP = 1 << 5,
+    SWG__GENERATION_SHIFT = 16,
+};
+
+/* permit.flags */
+enum {
+    SWG__MARKED = 1,    /* counted as overdue already */
+    SWG__UNCOUNTED = 2, /* admitted while disabled: leaves no trace */
+    SWG__BESIDE = 4,    /* admitted past the breaker: counts in totals only */
+};
+
+/* permit.state */
+enum { SWG__PERMIT_OUT = 1, SWG__PERMIT_ANSWERED = 2 };
+
+/* The refusals a breaker makes, as indices of shard counters. */
+enum {
+    SWG__SHUT_OPEN,
+    SWG__SHUT_FORCED,
+    SWG__SHUT_FULL,
+    SWG__SHUT_RAMPING,
+    SWG__SHUT_COUNT,
+};
+
+/* What threads count without a lock; see slot.h for who writes. `successes`
+ * are those in windows; `beside`, by outcome, all results that never were in
+ * one by this number: late ones, neutral ones, failures. */
+struct swg__breaker_shard {
+    alignas(2 * SWG__LINE) _Atomic uint64_t successes;
+    _Atomic uint64_t last_success_ns, last_failure_ns; /* the slot's last: plain stores */
+    _Atomic uint64_t beside[SWG_IGNORED + 1];
+    _Atomic uint64_t slow, late;
+    _Atomic uint64_t shut[SWG__SHUT_COUNT];
+};
+
+enum { SWG__PROBES_MAX = 64 };
+
+struct swg_breaker {
+    /* Read by every call without a lock; written under it, rarely. `control`
+     * is stored with release after the others and loaded with acquire before
+     * them, so that who sees a state also sees its times, or newer ones. Newer
+     * ones do no harm: whatever is decided by them without the lock is what a
+     * call a moment later would have got, and all else is decided again under
+     * the lock. The others are relaxed: alone, each is only a threshold. */
+    alignas(SWG__LINE) _Atomic uint64_t control;
+    _Atomic uint64_t bucket_end_ns; /* a success from here on takes the lock and turns the window */
+    _Atomic uint64_t slow_ns;       /* slow_call_ns where set or needed by slow_percent; SWG_OFF */
+    _Atomic uint64_t stale_ns;      /* a cancelled call that is older counts; SWG_OFF: never */
+    _Atomic uint64_t gate_ns;       /* open: until when. Half-open: 0 with a slot free, else the
+                                       earliest end of a lease. Before it, calls are refused */
+    _Atomic uint64_t manual_until_ns;
+    _Atomic uint64_t closed_ns; /* since when closed after an open time; 0: never was open */
+    _Atomic uint64_t ramp_ns;   /* options.ramp_ns */
+
+    /* Guarded by the lock. */
+    alignas(SWG__LINE) pthread_mutex_t lock;
+    struct swg_breaker_options options; /* filled in */
+    struct swg__window window;
+    uint64_t random;
+    uint64_t sequence; /* of the last event */
+    uint64_t since_ns; /* of the present state */
+    uint64_t opened_ns, open_until_ns;
+    _Atomic uint64_t left_ns; /* when it last left closed; written under the lock, relaxed */
+    uint64_t last_open_ns;
+    uint32_t reopenings;
+    uint32_t consecutive;
+    uint64_t notes; /* failures by note, which are no calls */
+    uint32_t probe_successes;
+    uint64_t probes_out; /* bit i: slot i+1 is out */
+    uint64_t lease_end_ns[SWG__PROBES_MAX];
+
+    /* Set before the first call; read without a lock. */
+    swg_breaker_listener *listener;
+    void *listener_arg;
+
+    struct swg__breaker_shard shards[SWG__SLOTS];
+};
+
+/* Events of one operation: told after the lock is released. A state can change
+ * at most thrice in one: expiry, lease, and what the operation itself does. */
+struct swg__events {
+    uint32_t count;
+    struct swg_breaker_event event[4];
+};
+
+static inline uint64_t swg__control(const struct swg_breaker *b) {
+    return atomic_load_explicit(&b->control, memory_order_acquire);
+}
+static inline enum swg_breaker_state swg__control_state(uint64_t control) {
+    return (enum swg_breaker_state)(control & SWG__STATE);
+}
+static inline enum swg_breaker_manual swg__control_manual(uint64_t control) {
+    return (enum swg_breaker_manual)((control & SWG__MANUAL) >> SWG__MANUAL_SHIFT);
+}
+static inline uint64_t swg__control_generation(uint64_t control) {
+    return control >> SWG__GENERATION_SHIFT;
+}
+static inline uint64_t swg__get(const _Atomic uint64_t *p) {
+    return atomic_load_explicit(p, memory_order_relaxed);
+}
+static inline void swg__set(_Atomic uint64_t *p, uint64_t v) {
+    atomic_store_explicit(p, v, memory_order_relaxed);
+}
+
+/* ---- breaker_options.c ---- */
+
+/* *out: `in` (NULL: all defaults) with defaults filled in, so that 0 means off
+ * in the rules, and SWG_OFF in slow_call_ns. On SWG_ERR_RANGE *out is undefined. */
+enum swg_error swg__breaker_options_fill(struct swg_breaker_options *out,
+                                         const struct swg_breaker_options *in);
+
+/* ---- breaker_state.c: with the lock held ---- */
+
+uint64_t swg__breaker_successes(const struct swg_breaker *);
+/* What time alone has changed: expiry of manual states and of leases, the end
+ * of a ramp. First in every operation that takes the lock. */
+void swg__breaker_advance(struct swg_breaker *, struct swg__events *, uint64_t now_ns);
+enum swg_refusal swg__breaker_admit_locked(struct swg_breaker *, struct swg__events *,
+                                           struct swg_permit *, uint64_t random, uint64_t now_ns);
+/* A result of the present generation. */
+void swg__breaker_result(struct swg_breaker *, struct swg__events *, struct swg_permit *,
+                         enum swg_outcome_kind, uint64_t retry_after_ns, uint64_t now_ns);
+void swg__breaker_mark(struct swg_breaker *, struct swg__events *, struct swg_permit *,
+                       uint64_t now_ns);
+void swg__breaker_note(struct swg_breaker *, struct swg__events *, uint64_t now_ns);
+void swg__breaker_set_manual(struct swg_breaker *, struct swg__events *, enum swg_breaker_manual,
+                             uint64_t for_ns, uint64_t now_ns);
+void swg__breaker_clear(struct swg_breaker *, struct swg__events *, uint64_t now_ns);
+/* Whether a success has to be judged; what the dirty bit should be. */
+bool swg__breaker_is_dirty(const struct swg_breaker *, uint64_t now_ns);
+/* After options or the window were replaced. */
+void swg__breaker_publish(struct swg_breaker *, uint64_t now_ns);
+uint64_t swg__breaker_lease_min(const struct swg_breaker *);
+
+/* ---- breaker.c: for the policy ---- */
+
+/* A configure in two steps, so that several breakers change all or none. */
+struct swg__breaker_change {
+    struct swg_breaker_options options;
+    struct swg__window window;
+};
+enum swg_error swg__breaker_prepare(struct swg__breaker_change *,
+                                    const struct swg_breaker_options *);
+void swg__breaker_commit(struct swg_breaker *, struct swg__breaker_change *, uint64_t now_ns);
+void swg__breaker_discard(struct swg__breaker_change *);
+
+/* Admits past the breaker: the result counts in totals only. Refuses only
+ * FORCED_OPEN. */
+enum swg_refusal swg__breaker_admit_beside(struct swg_breaker *, struct swg_permit *,
+                                           uint64_t now_ns);
+
+/* What the breaker would let through now, without a lock. */
+enum swg__standing {
+    SWG__SERVING, /* all calls (some, while ramping) */
+    SWG__PROBING, /* a probe */
+    SWG__SHUT,    /* nothing: open, or all probes out */
+    SWG__FORCED,  /* nothing: forced open */
+};
+enum swg__standing swg__breaker_standing(const struct swg_breaker *, uint64_t now_ns);
+
+#endif
