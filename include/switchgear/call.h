@@ -73,7 +73,6 @@ struct swg_request {
     bool idempotent;      /* may be sent twice (method, or an idempotency key) */
     bool safe;            /* only reads: GET, HEAD, … (tiers that are for_reads_only need it) */
     bool not_replayable;  /* there is no second copy of its body */
-    bool uploading;       /* its body is still coming from the caller, see on_upload() */
     bool cacheable;       /* ask for LOOK_UP where the policy has a cache */
     uint64_t deadline_ns; /* the caller's own, a time, if earlier than the policy's; 0: none */
     struct swg_rate_limiter *rate; /* this caller's own limiter, where the policy has a rate;
@@ -118,16 +117,16 @@ struct swg_call {
     uint64_t last_wait_ns;
     uint64_t tried[(SWG_ENDPOINTS_MAX + 63) / 64];
     uint32_t next_tier;
-    uint8_t state;
+    uint8_t state, phase;            /* of the call; of its attempt */
     bool holds_slot, holds_endpoint; /* in the bulkhead; in flight at story.endpoint */
     bool retrying;                   /* a retry is decided and not yet made */
     bool idle_retry_used;
-    bool connecting;  /* the running attempt cannot have sent anything yet */
-    bool paused;      /* the caller is slow, see on_upload() */
-    bool committed;   /* the caller has begun to get an answer */
-    bool held_answer; /* the service's answer is kept unread while tiers are tried */
-    bool good_head;   /* the answer that is relayed began as a success */
-    bool met_service; /* story.breaker is filled */
+    bool caller_sending; /* as told by on_upload() */
+    bool paused;         /* and therefore the clocks stand still */
+    bool committed;      /* the caller has begun to get an answer */
+    bool held_answer;    /* the service's answer is kept unread while tiers are tried */
+    bool good_head;      /* the answer that is relayed began as a success */
+    bool met_service;    /* story.breaker is filled */
     bool cancelled, shutting_down;
     bool abandon; /* to be told with the next step */
 };
@@ -147,7 +146,7 @@ SWG_API struct swg_step swg_call_on_grant(struct swg_call *, uint64_t now_ns);
 /* May be told early or often. */
 SWG_API struct swg_step swg_call_on_timer(struct swg_call *, uint64_t now_ns);
 
-/* The attempt's phases. on_connected: from now on the service may get to see
+/* The attempt's phases; may be told often. on_connected: from now on the service may get to see
  * the request; to be told before the first byte is sent (at once on a
  * connection that stood already, or by a driver that cannot tell), because an
  * attempt that fails before is one that sent nothing. on_sent: the whole
@@ -157,10 +156,11 @@ SWG_API struct swg_step swg_call_on_sent(struct swg_call *, uint64_t now_ns);
 /* The attempt's head, or its failure; never an interim (1xx) answer but 101. */
 SWG_API struct swg_step swg_call_on_answer(struct swg_call *, const struct swg_answer *,
                                            uint64_t now_ns);
-/* While the caller is still sending its body, and it is the caller who is
- * waited for, the clocks of the attempt and of the policy's total stand still:
- * a slow caller is not a slow service. The caller's own deadline stays. Ends
- * by itself with the attempt. */
+/* Whether it is the caller who is waited for, because it is still sending its
+ * body and no more of that is here to send on. While so, and from when the
+ * attempt is connected, the clocks of the attempt and of the policy's total
+ * stand still: a slow caller is not a slow service. (The caller's own deadline
+ * does not move.) Holds until told otherwise, or on_sent(); at first: no. */
 SWG_API struct swg_step swg_call_on_upload(struct swg_call *, bool caller_is_sending,
                                            uint64_t now_ns);
 /* The body outgrew what is kept: no retry any more. Cannot be undone. */
