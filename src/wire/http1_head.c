@@ -1,0 +1,545 @@
+/* http1_head.c - request and status lines and fields. RFC 9112 sections 2 to 6.
+ *
+ * One pass, left to right, no copy: a field's name is looked up, and what it
+ * says about framing is taken in, while the line is still in the cache.
+ *
+ * Bytes come in pieces, and a parser that starts again with each piece would
+ * cost the square of the head's length; one that keeps its place would hold
+ * pointers into a buffer that moves. So it starts again, but seldom: only when
+ * the new bytes hold one that *decides* something (CHAR_DECIDES: LF, or a
+ * control character that is an error anywhere). A head sent byte by byte is
+ * looked at once, and parsed once a line.
+ *
+ * The same rule makes the answer independent of the pieces. The pass can see
+ * errors in a line that is not complete yet ("G@T"); it keeps them to itself
+ * until the line holds a deciding byte, or the limit is reached. Whatever the
+ * pass finds up to a byte, it finds by looking at no byte after it.
+ *
+ * Helpers return 0, an enum http1_error, or MORE. */
+#include "wire/chars.h"
+#include "wire/http1.h"
+
+enum { MORE = -1, METHOD_MAX = 32, LENGTH_DIGITS_MAX = 19 };
+
+struct parser {
+    const char *at, *end; /* what is left; end is cut at limits->head_bytes */
+    const char *line;     /* where the line in hand starts */
+    const struct http1_limits *limits;
+    struct http1_head *head;
+    bool is_request;
+    bool host, chunked;
+    bool close, kept, names_upgrade, has_upgrade; /* from Connection and Upgrade */
+};
+
+/* ---- errors ------------------------------------------------------------- */
+
+static const struct {
+    const char *name, *sentence;
+    int status;
+} errors[] = {{"OK", "no error", 200},
+#define X(code, status, sentence) {#code, sentence, status},
+              HTTP1_ERRORS(X)
+#undef X
+};
+
+static unsigned error_index(enum http1_error error) {
+    return (unsigned)error < sizeof errors / sizeof errors[0] ? (unsigned)error : 0;
+}
+
+const char *http1_error_name(enum http1_error error) {
+    return errors[error_index(error)].name;
+}
+
+const char *http1_error_sentence(enum http1_error error) {
+    return errors[error_index(error)].sentence;
+}
+
+int http1_error_status(enum http1_error error) {
+    return errors[error_index(error)].status;
+}
+
+/* ---- what fields mean --------------------------------------------------- */
+
+/* Digits only: no sign, no space, no empty value. 19 of them stay below 10^19;
+ * the bound of INT64_MAX lets callers count with signed numbers too. */
+static bool read_length(struct bytes text, uint64_t *length) {
+    if (text.len == 0 || text.len > LENGTH_DIGITS_MAX)
+        return false;
+    *length = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (!char_is(text.at[i], CHAR_DIGIT))
+            return false;
+        *length = *length * 10 + (uint64_t)(text.at[i] - '0');
+    }
+    return *length <= INT64_MAX;
+}
+
+static int note_length(struct http1_head *head, struct bytes text) {
+    uint64_t length;
+    if (!read_length(text, &length) || (head->has_content_length && length != head->content_length))
+        return HTTP1_BAD_CONTENT_LENGTH;
+    head->has_content_length = true;
+    head->content_length = length;
+    return 0;
+}
+
+/* Repeats of one number, in a list or in several fields, are let pass in
+ * responses (RFC 9112 section 6.3 rule 5): old servers behind old proxies do
+ * it. A request with them is either broken or an attack. */
+static int note_content_length(struct parser *p, struct bytes value) {
+    if (p->is_request)
+        return p->head->has_content_length ? HTTP1_BAD_CONTENT_LENGTH : note_length(p->head, value);
+    const char *comma;
+    while ((comma = memchr(value.at, ',', value.len))) {
+        struct bytes part = {value.at, (size_t)(comma - value.at)};
+        int error = note_length(p->head, bytes_trim(part));
+        if (error)
+            return error;
+        value.len -= part.len + 1;
+        value.at = comma + 1;
+    }
+    return note_length(p->head, bytes_trim(value));
+}
+
+/* 501 where the sender means well: chunked comes last if at all, and the rest
+ * are codings we do not know. 400 where the list makes no sense. */
+static int note_unusual_encoding(struct bytes value) {
+    struct bytes coding;
+    bool chunked = false, other = false;
+    if (value.len && value.at[value.len - 1] == ',') /* bytes_split() would not see it */
+        return HTTP1_BAD_TRANSFER_ENCODING;
+    while (bytes_split(&value, ',', &coding)) {
+        coding = bytes_trim(coding);
+        bool token = coding.len &&
+                     chars_skip_token(coding.at, coding.at + coding.len) == coding.at + coding.len;
+        if (!token || chunked || bytes_equal_nocase(coding, BYTES("identity")))
+            return HTTP1_BAD_TRANSFER_ENCODING;
+        chunked = bytes_equal_nocase(coding, BYTES("chunked"));
+        other |= !chunked;
+    }
+    return other ? HTTP1_UNKNOWN_TRANSFER_CODING : HTTP1_BAD_TRANSFER_ENCODING;
+}
+
+static int note_transfer_encoding(struct parser *p, struct bytes value) {
+    if (p->head->minor == 0)
+        return HTTP1_CHUNKED_IN_HTTP10;
+    if (p->chunked)
+        return HTTP1_BAD_TRANSFER_ENCODING;
+    if (!bytes_equal_nocase(value, BYTES("chunked")))
+        return note_unusual_encoding(value);
+    p->chunked = true;
+    return 0;
+}
+
+/* Past the host of "host:port", or NULL. */
+static const char *skip_host(const char *at, const char *end) {
+    if (at < end && *at == '[') {
+        const char *address = ++at;
+        while (at < end && char_is(*at, CHAR_IPV6))
+            at++;
+        return at < end && *at == ']' && at - address >= 2 ? at + 1 : NULL;
+    }
+    while (at < end && *at != ':') {
+        if (char_is(*at, CHAR_HOST))
+            at++;
+        else if (*at == '%' && end - at >= 3 && char_is(at[1], CHAR_HEX) &&
+                 char_is(at[2], CHAR_HEX))
+            at += 3;
+        else
+            return NULL;
+    }
+    return at;
+}
+
+/* ":" port, where the port may be empty but not above 65535. */
+static bool port_is_valid(const char *at, const char *end) {
+    unsigned port = 0;
+    if (*at++ != ':' || end - at > 5)
+        return false;
+    for (; at < end; at++) {
+        if (!char_is(*at, CHAR_DIGIT))
+            return false;
+        port = port * 10 + (unsigned)(*at - '0');
+    }
+    return port <= UINT16_MAX;
+}
+
+/* uri-host [":" port] of RFC 3986, less what nobody needs and parsers disagree
+ * about: commas, a port without a host, zones and future versions of addresses.
+ * Empty is valid: a target without authority has such a Host. */
+static bool host_is_valid(struct bytes host) {
+    const char *end = host.at + host.len;
+    const char *stop = skip_host(host.at, end);
+    return stop && (stop == end || (stop > host.at && port_is_valid(stop, end)));
+}
+
+static void note_connection(struct parser *p, struct bytes value) {
+    struct bytes option;
+    while (http_list_next(&value, &option)) {
+        if (bytes_equal_nocase(option, BYTES("close")))
+            p->close = true;
+        else if (bytes_equal_nocase(option, BYTES("keep-alive")))
+            p->kept = true;
+        else if (bytes_equal_nocase(option, BYTES("upgrade")))
+            p->names_upgrade = true;
+    }
+}
+
+static void note_expect(struct http1_head *head, struct bytes value) {
+    struct bytes expectation;
+    while (http_list_next(&value, &expectation)) {
+        if (!bytes_equal_nocase(expectation, BYTES("100-continue")))
+            head->expect_unknown = true;
+        else if (head->minor > 0) /* RFC 9110 section 10.1.1: ignored in 1.0 */
+            head->expect_continue = true;
+    }
+}
+
+static int note_field(struct parser *p, const struct http_field *field) {
+    switch (field->id) {
+    case HTTP_HOST:
+        if (p->is_request && (p->host || !host_is_valid(field->value)))
+            return HTTP1_BAD_HOST;
+        p->host = true;
+        return 0;
+    case HTTP_CONTENT_LENGTH:
+        return note_content_length(p, field->value);
+    case HTTP_TRANSFER_ENCODING:
+        return note_transfer_encoding(p, field->value);
+    case HTTP_CONNECTION:
+        note_connection(p, field->value);
+        return 0;
+    case HTTP_UPGRADE:
+        p->has_upgrade |= field->value.len > 0;
+        return 0;
+    case HTTP_EXPECT:
+        note_expect(p->head, field->value);
+        return 0;
+    case HTTP_TE:
+        p->head->te_trailers |= http_list_has(field->value, BYTES("trailers"));
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* ---- lines -------------------------------------------------------------- */
+
+/* What a byte that should not be where it is makes of its line. A CR says no
+ * more than that something is missing before it. */
+static int error_at(const char *at, int error) {
+    return *at == '\n' ? HTTP1_BAD_LINE_END : error;
+}
+
+/* CR LF at p->at, and past it; `error` for any byte that is neither. */
+static inline int end_line(struct parser *p, int error) {
+    if (p->at == p->end)
+        return MORE;
+    if (*p->at != '\r')
+        return error_at(p->at, error);
+    if (p->end - p->at < 2)
+        return MORE;
+    if (p->at[1] != '\n')
+        return HTTP1_BAD_LINE_END;
+    p->at += 2;
+    p->line = p->at;
+    return 0;
+}
+
+/* A line that does not start with a token and a colon. */
+static int bad_name(const struct parser *p, const char *stop) {
+    if (stop == p->line && (*stop == ' ' || *stop == '\t'))
+        return HTTP1_FOLDED_FIELD;
+    return error_at(stop, HTTP1_BAD_FIELD_NAME);
+}
+
+/* One field line at p->at, which is not the empty line. */
+static inline int parse_field(struct parser *p) {
+    const char *name = p->at, *end = p->end;
+    const char *colon = chars_skip_token(name, end);
+    if (colon == end)
+        return MORE;
+    if (*colon != ':' || colon == name)
+        return bad_name(p, colon);
+    if (p->head->field_count == p->limits->fields)
+        return HTTP1_TOO_MANY_FIELDS;
+    const char *value = colon + 1;
+    while (value < end && (*value == ' ' || *value == '\t'))
+        value++;
+    p->at = chars_skip_value(value, end);
+    const char *last = p->at;
+    int error = end_line(p, HTTP1_BAD_FIELD_VALUE);
+    if (error)
+        return error;
+    while (last > value && (last[-1] == ' ' || last[-1] == '\t'))
+        last--;
+    struct http_field *field = &p->head->fields[p->head->field_count++];
+    field->name = (struct bytes){name, (size_t)(colon - name)};
+    field->value = (struct bytes){value, (size_t)(last - value)};
+    field->id = (uint8_t)http_field_of(field->name);
+    error = note_field(p, field);
+    if (error)
+        p->line = name; /* it is this line's error, and the line is complete */
+    return error;
+}
+
+/* All fields, and the empty line after them. */
+static int parse_fields(struct parser *p) {
+    while (p->at < p->end) {
+        if (*p->at == '\r')
+            return end_line(p, 0);
+        int error = parse_field(p);
+        if (error)
+            return error;
+    }
+    return MORE;
+}
+
+/* "HTTP/1.x". A byte that does not fit is `error`; another version is its own. */
+static int parse_version(struct parser *p, int error) {
+    static const char pattern[] = "HTTP/0.0";
+    const char *at = p->at;
+    for (int i = 0; i < 8; i++) {
+        if (at + i == p->end)
+            return MORE;
+        if (pattern[i] == '0' ? !char_is(at[i], CHAR_DIGIT) : at[i] != pattern[i])
+            return error_at(at + i, error);
+    }
+    if (at[5] != '1')
+        return HTTP1_BAD_VERSION;
+    p->head->minor = at[7] != '0';
+    p->at += 8;
+    return 0;
+}
+
+static int parse_method(struct parser *p) {
+    const char *start = p->at;
+    const char *stop = chars_skip_token(start, p->end);
+    if (stop - start > METHOD_MAX)
+        return HTTP1_BAD_METHOD;
+    if (stop == p->end)
+        return MORE;
+    if (*stop != ' ')
+        return error_at(stop, *stop == '\r' ? HTTP1_BAD_REQUEST_LINE : HTTP1_BAD_METHOD);
+    if (stop == start)
+        return HTTP1_BAD_METHOD;
+    p->head->method_text = (struct bytes){start, (size_t)(stop - start)};
+    p->head->method = http_method_of(p->head->method_text);
+    p->at = stop + 1;
+    return 0;
+}
+
+static int parse_target(struct parser *p) {
+    const char *start = p->at;
+    const char *stop = chars_skip_target(start, p->end);
+    if ((size_t)(stop - start) > p->limits->target)
+        return HTTP1_TARGET_TOO_LONG;
+    if (stop == p->end)
+        return MORE;
+    if (*stop != ' ') /* "GET /" and the line's end is HTTP/0.9 */
+        return error_at(stop, *stop == '\r' ? HTTP1_BAD_REQUEST_LINE : HTTP1_BAD_TARGET);
+    if (stop == start)
+        return HTTP1_BAD_REQUEST_LINE;
+    p->head->target = (struct bytes){start, (size_t)(stop - start)};
+    p->at = stop + 1;
+    return 0;
+}
+
+/* scheme ":" and something, RFC 3986 section 4.3. */
+static bool target_is_absolute(struct bytes target) {
+    const char *colon = memchr(target.at, ':', target.len);
+    if (!colon || colon == target.at || colon + 1 == target.at + target.len)
+        return false;
+    if (!((target.at[0] | 0x20) >= 'a' && (target.at[0] | 0x20) <= 'z'))
+        return false;
+    for (const char *at = target.at; at < colon; at++)
+        if (!char_is(*at, CHAR_DIGIT) && !((*at | 0x20) >= 'a' && (*at | 0x20) <= 'z') &&
+            *at != '+' && *at != '-' && *at != '.')
+            return false;
+    return true;
+}
+
+/* host ":" port, both given. */
+static bool target_is_authority(struct bytes target) {
+    const char *end = target.at + target.len;
+    const char *stop = skip_host(target.at, end);
+    return stop && stop > target.at && end - stop > 1 && port_is_valid(stop, end);
+}
+
+/* RFC 9112 section 3.2: one of four forms, and none for the wrong method. */
+static bool target_has_form(const struct http1_head *head) {
+    if (head->method == HTTP_CONNECT)
+        return target_is_authority(head->target);
+    if (head->target.at[0] == '/')
+        return true;
+    if (head->target.at[0] == '*')
+        return head->target.len == 1 && head->method == HTTP_OPTIONS;
+    return target_is_absolute(head->target);
+}
+
+/* RFC 9112 section 2.2: one empty line before a request is forgiven. */
+static int skip_empty_line(struct parser *p) {
+    if (p->at < p->end && (*p->at == '\r' || *p->at == '\n'))
+        return end_line(p, 0);
+    return 0;
+}
+
+static int parse_request_line(struct parser *p) {
+    const char *start = p->at;
+    int error = parse_method(p);
+    if (!error)
+        error = parse_target(p);
+    if (!error)
+        error = parse_version(p, HTTP1_BAD_REQUEST_LINE);
+    if (!error)
+        error = end_line(p, HTTP1_BAD_REQUEST_LINE);
+    if (!error && !target_has_form(p->head)) {
+        p->line = start;
+        error = HTTP1_BAD_TARGET;
+    }
+    return error;
+}
+
+/* SP status, and SP reason or nothing: many servers leave out the last space
+ * with the reason, and nobody reads that differently. */
+static int parse_status(struct parser *p) {
+    int status = 0;
+    for (int i = 0; i < 4; i++) {
+        if (p->at + i == p->end)
+            return MORE;
+        char c = p->at[i];
+        if (i == 0 ? c != ' ' : !char_is(c, CHAR_DIGIT))
+            return error_at(p->at + i, HTTP1_BAD_STATUS_LINE);
+        status = i == 0 ? 0 : status * 10 + (c - '0');
+    }
+    if (status < 100)
+        return HTTP1_BAD_STATUS_LINE;
+    p->head->status = status;
+    p->at += 4;
+    return 0;
+}
+
+static int parse_status_line(struct parser *p) {
+    int error = parse_version(p, HTTP1_BAD_STATUS_LINE);
+    if (!error)
+        error = parse_status(p);
+    if (error)
+        return error;
+    if (p->at < p->end && *p->at == ' ') {
+        const char *start = ++p->at;
+        p->at = chars_skip_value(start, p->end);
+        p->head->reason = (struct bytes){start, (size_t)(p->at - start)};
+    }
+    return end_line(p, HTTP1_BAD_STATUS_LINE);
+}
+
+/* ---- whole heads -------------------------------------------------------- */
+
+static bool has_deciding(const char *at, const char *end) {
+    while (at < end)
+        if (char_is(*at++, CHAR_DECIDES))
+            return true;
+    return false;
+}
+
+static int finish_common(struct parser *p) {
+    struct http1_head *head = p->head;
+    if (p->chunked && head->has_content_length)
+        return HTTP1_LENGTH_AND_CHUNKED;
+    head->framing = p->chunked                 ? HTTP1_BODY_CHUNKED
+                    : head->has_content_length ? HTTP1_BODY_LENGTH
+                                               : HTTP1_BODY_NONE;
+    head->keep_alive = !p->close && (head->minor > 0 || p->kept);
+    head->upgrade = p->has_upgrade && p->names_upgrade && head->minor > 0;
+    return 0;
+}
+
+static int finish_request(struct parser *p) {
+    if (!p->host && p->head->minor > 0)
+        return HTTP1_BAD_HOST;
+    if (p->head->expect_unknown)
+        p->head->expect_continue = false;
+    return finish_common(p);
+}
+
+/* RFC 9112 section 6.3. */
+static int finish_response(struct parser *p, enum http_method request) {
+    struct http1_head *head = p->head;
+    int error = finish_common(p);
+    if (error)
+        return error;
+    if (request == HTTP_HEAD || head->status < 200 || head->status == 204 || head->status == 304 ||
+        (request == HTTP_CONNECT && head->status < 300)) {
+        head->framing = HTTP1_BODY_NONE;
+    } else if (head->framing == HTTP1_BODY_NONE) {
+        head->framing = HTTP1_BODY_UNTIL_CLOSE;
+        head->keep_alive = false;
+    }
+    return 0;
+}
+
+/* Sets up *p and *head. False when the new bytes cannot change the answer from
+ * "more": that is what `seen` is for. */
+static bool begin(struct parser *p, bool is_request, const char *data, size_t len, size_t seen,
+                  const struct http1_limits *limits, struct http1_head *head) {
+    size_t have = len < limits->head_bytes ? len : limits->head_bytes;
+    if (len == 0)
+        return false;
+    if (seen > 0 && len < limits->head_bytes && seen <= len &&
+        !has_deciding(data + seen, data + len))
+        return false;
+    struct http_field *fields = head->fields;
+    *head = (struct http1_head){.fields = fields};
+    *p = (struct parser){.at = data,
+                         .end = data + have,
+                         .line = data,
+                         .limits = limits,
+                         .head = head,
+                         .is_request = is_request};
+    return true;
+}
+
+/* Turns what the pass found into what the caller is told. */
+static enum http1_error conclude(const struct parser *p, int error, const char *data,
+                                 size_t *used) {
+    bool full = (size_t)(p->end - data) >= p->limits->head_bytes;
+    if (error == 0) {
+        *used = (size_t)(p->at - data);
+        return HTTP1_OK;
+    }
+    if (error == MORE)
+        return full ? HTTP1_HEAD_TOO_LARGE : HTTP1_OK;
+    return full || has_deciding(p->line, p->end) ? (enum http1_error)error : HTTP1_OK;
+}
+
+enum http1_error http1_parse_request(const char *data, size_t len, size_t seen,
+                                     const struct http1_limits *limits, struct http1_head *head,
+                                     size_t *used) {
+    struct parser p;
+    *used = 0;
+    if (!begin(&p, true, data, len, seen, limits, head))
+        return HTTP1_OK;
+    int error = skip_empty_line(&p);
+    if (!error)
+        error = parse_request_line(&p);
+    if (!error)
+        error = parse_fields(&p);
+    if (!error && (error = finish_request(&p)))
+        p.line = data; /* the head is complete, and the error is the whole head's */
+    return conclude(&p, error, data, used);
+}
+
+enum http1_error http1_parse_response(const char *data, size_t len, size_t seen,
+                                      enum http_method request, const struct http1_limits *limits,
+                                      struct http1_head *head, size_t *used) {
+    struct parser p;
+    *used = 0;
+    if (!begin(&p, false, data, len, seen, limits, head))
+        return HTTP1_OK;
+    int error = parse_status_line(&p);
+    if (!error)
+        error = parse_fields(&p);
+    if (!error && (error = finish_response(&p, request)))
+        p.line = data;
+    return conclude(&p, error, data, used);
+}
