@@ -81,6 +81,16 @@ void buf_int(struct buf *b, int64_t n) {
     buf_append(b, digits + at, sizeof(digits) - at); /* one piece: whole or not at all */
 }
 
+/* 15 digits are enough for most numbers people write (0.1 stays 0.1), 17 are
+ * enough for all. The program never leaves the C locale. */
+void buf_double(struct buf *b, double n) {
+    char text[32];
+    snprintf(text, sizeof(text), "%.15g", n);
+    if (strtod(text, NULL) != n)
+        snprintf(text, sizeof(text), "%.17g", n);
+    buf_string(b, text);
+}
+
 void buf_printf(struct buf *b, const char *format, ...) {
     va_list args;
     va_start(args, format);

@@ -45,6 +45,8 @@ void buf_append_slow(struct buf *, const void *data, size_t len);
 void buf_string(struct buf *, const char *string);
 void buf_uint(struct buf *, uint64_t);
 void buf_int(struct buf *, int64_t);
+/* The shortest decimal form that reads back as the same number; finite only. */
+void buf_double(struct buf *, double);
 void buf_printf(struct buf *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *, const char *format, va_list) __attribute__((format(printf, 2, 0)));
 

@@ -4,8 +4,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 static size_t plain_run(const char *p, const char *end);
 static bool is_plain_byte(unsigned char);
@@ -78,19 +76,13 @@ void json_uint(struct json_out *j, uint64_t n) {
     buf_uint(j->to, n);
 }
 
-/* 15 digits are enough for most numbers people write (0.1 stays 0.1); 17 are
- * enough for all. The program never leaves the C locale. */
 void json_double(struct json_out *j, double n) {
     if (!isfinite(n)) {
         json_null(j);
         return;
     }
-    char text[32];
-    snprintf(text, sizeof(text), "%.15g", n);
-    if (strtod(text, NULL) != n)
-        snprintf(text, sizeof(text), "%.17g", n);
     begin_value(j);
-    buf_string(j->to, text);
+    buf_double(j->to, n);
 }
 
 void json_fixed(struct json_out *j, double n, int decimals) {
