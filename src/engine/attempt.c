@@ -64,13 +64,21 @@ static void set_timeouts(struct swg_call *c, uint64_t now_ns) {
     c->paused = false;
 }
 
+/* Whether a failure of the coming attempt could be tried again: only then it
+ * should be the one that tries out a sick endpoint. */
+static bool is_repeatable(const struct swg_call *c) {
+    const struct swg_policy_options *o = &c->policy->options;
+    return (c->request.idempotent || o->retry.any_method) && !c->request.not_replayable &&
+           !o->no_retry && c->story.retries < o->retry.max;
+}
+
 /* The slot is ours. */
 struct swg_step swg__call_attempt(struct swg_call *c, uint64_t now_ns) {
     bool probe = false;
     enum swg_refusal refusal = SWG_REFUSED_DEADLINE;
     if (now_ns < swg__deadline(c))
-        refusal = swg__policy_pick(c->policy, c->tried, random_next(&c->random), now_ns, &c->permit,
-                                   &c->story.endpoint, &probe);
+        refusal = swg__policy_pick(c->policy, c->tried, is_repeatable(c), random_next(&c->random),
+                                   now_ns, &c->permit, &c->story.endpoint, &probe);
     if (refusal)
         return swg__call_give_way(c, refusal, now_ns);
 

@@ -64,7 +64,7 @@ enum swg_error swg_breaker_create(struct swg_breaker **out,
     *b = (struct swg_breaker){.options = change.options, .window = change.window};
     pthread_mutex_init(&b->lock, NULL);
     b->random = random_mix(seed ^ UINT64_C(0x6272656b6572));
-    b->since_ns = now_ns;
+    swg__set(&b->since_ns, now_ns);
     swg__window_clear(&b->window, 0, now_ns);
     swg__set(&b->manual_until_ns, SWG_NEVER);
     atomic_store_explicit(&b->control, UINT64_C(1) << SWG__GENERATION_SHIFT, memory_order_release);
@@ -210,6 +210,13 @@ enum swg__standing swg__breaker_standing(const struct swg_breaker *b, uint64_t n
     if (swg__control_state(control) == SWG_CLOSED)
         return SWG__SERVING;
     return now_ns >= swg__get(&b->gate_ns) ? SWG__PROBING : SWG__SHUT;
+}
+
+uint64_t swg__breaker_due_ns(const struct swg_breaker *b) {
+    uint64_t control = swg__control(b);
+    if (control & SWG__MANUAL)
+        return swg__get(&b->manual_until_ns);
+    return swg__get(swg__control_state(control) == SWG_OPEN ? &b->gate_ns : &b->since_ns);
 }
 
 /* A probe that is out may come back at any time; who waits for it should ask

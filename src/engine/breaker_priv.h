@@ -89,8 +89,8 @@ struct swg_breaker {
     struct swg_breaker_options options; /* filled in */
     struct swg__window window;
     uint64_t random;
-    uint64_t sequence; /* of the last event */
-    uint64_t since_ns; /* of the present state */
+    uint64_t sequence;         /* of the last event */
+    _Atomic uint64_t since_ns; /* of the present state; written under the lock, relaxed */
     uint64_t opened_ns, open_until_ns;
     _Atomic uint64_t left_ns; /* when it last left closed; written under the lock, relaxed */
     uint64_t last_open_ns;
@@ -189,5 +189,7 @@ enum swg__standing {
     SWG__FORCED,  /* nothing: forced open */
 };
 enum swg__standing swg__breaker_standing(const struct swg_breaker *, uint64_t now_ns);
+/* Of a probing one: since when a probe would be let through. */
+uint64_t swg__breaker_due_ns(const struct swg_breaker *);
 
 #endif

@@ -97,7 +97,7 @@ static void enter(struct swg_breaker *b, struct swg__events *events, enum swg_br
         swg__set(&b->manual_until_ns, SWG_NEVER);
     b->probes_out = 0;
     b->probe_successes = 0;
-    b->since_ns = at_ns;
+    swg__set(&b->since_ns, at_ns);
     atomic_store_explicit(&b->control, control, memory_order_release);
     note_event(b, events, old, control, cause, t, at_ns);
 }
@@ -135,7 +135,8 @@ static void open_for_next(struct swg_breaker *b, struct swg__events *events, con
 /* Closed for longer than it had been open: the trouble before is forgotten. */
 static void trip(struct swg_breaker *b, struct swg__events *events, const char *cause,
                  struct swg__tally t, uint64_t retry_after_ns, uint64_t now_ns) {
-    uint64_t closed_for = now_ns > b->since_ns ? now_ns - b->since_ns : 0;
+    uint64_t since_ns = swg__get(&b->since_ns);
+    uint64_t closed_for = now_ns > since_ns ? now_ns - since_ns : 0;
     if (b->last_open_ns == 0 || closed_for > b->last_open_ns)
         b->reopenings = 0;
     else

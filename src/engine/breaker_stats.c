@@ -33,7 +33,7 @@ static void read_state(const struct swg_breaker *b, struct swg_breaker_stats *ou
     uint64_t control = swg__control(b);
     out->state = swg__control_state(control);
     out->manual = swg__control_manual(control);
-    out->since_ns = b->since_ns;
+    out->since_ns = swg__get(&b->since_ns);
     out->manual_until_ns = swg__get(&b->manual_until_ns);
     if (out->manual != SWG_AUTOMATIC && now_ns >= out->manual_until_ns) {
         out->state = out->manual == SWG_FORCED_OPEN ? SWG_HALF_OPEN : SWG_CLOSED;

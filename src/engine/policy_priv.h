@@ -82,16 +82,22 @@ static inline void swg__policy_count_skipped(struct swg_policy *p, enum swg_refu
     swg__slot_add(&p->core->shards[slot].retries_skipped[why], slot, 1);
 }
 
-/* Chooses an endpoint and takes its breaker's permit. On SWG_ADMITTED the call
- * is counted as in flight there until swg__policy_leave(), *permit is to be
- * recorded in swg_policy_breaker(p, *endpoint), *probe tells whether it is a
- * half-open probe, and the endpoint's bit is set in *tried. Endpoints whose
- * bit is set already are taken only if no other admits. Otherwise the reason:
- * OPEN, FORCED_OPEN, HALF_OPEN_FULL or RAMPING; *endpoint is then unchanged. */
-enum swg_refusal swg__policy_pick(struct swg_policy *, uint64_t *tried, uint64_t random,
-                                  uint64_t now_ns, struct swg_permit *, uint32_t *endpoint,
-                                  bool *probe);
+/* Chooses an endpoint and takes its breaker's permit; pick.c tells how. On
+ * SWG_ADMITTED the call is counted as in flight there until
+ * swg__policy_leave(), *permit is to be recorded in
+ * swg_policy_breaker(p, *endpoint), *probe tells whether it is a half-open
+ * probe, and the endpoint's bit is set in *tried. Endpoints whose bit is set
+ * already are taken only if no other admits. `repeatable`: a failure could be
+ * tried again. Otherwise the reason: OPEN, FORCED_OPEN, HALF_OPEN_FULL or
+ * RAMPING; *endpoint is then unchanged. */
+enum swg_refusal swg__policy_pick(struct swg_policy *, uint64_t *tried, bool repeatable,
+                                  uint64_t random, uint64_t now_ns, struct swg_permit *,
+                                  uint32_t *endpoint, bool *probe);
 /* One call less in flight at the endpoint. */
 void swg__policy_leave(struct swg_policy *, uint32_t endpoint);
+
+/* policy_options.c: sets options, tiers, weights and endpoint_count, with
+ * defaults filled in. SWG_ERR_RANGE, SWG_ERR_INVALID. */
+enum swg_error swg__policy_options_take(struct swg_policy *, const struct swg_policy_options *);
 
 #endif
