@@ -186,6 +186,15 @@ unsigned utf8_length(const char *at, const char *end) {
     return len;
 }
 
+/* The first byte left out must not be a continuation, which 10xxxxxx is; a
+ * character has at most three. */
+size_t utf8_cut(const char *text, size_t len) {
+    for (size_t back = 0; back <= 3 && back <= len; back++)
+        if (((unsigned char)text[len - back] & 0xc0) != 0x80)
+            return len - back;
+    return len;
+}
+
 /* How many bytes from p on stand for themselves: printable ASCII but for the
  * quote and the backslash. */
 static size_t plain_run(const char *p, const char *end) {

@@ -65,5 +65,8 @@ void json_escape(struct buf *to, struct bytes);
 /* How many bytes at p (up to end) are one well-formed UTF-8 character
  * (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF); 0 if none. */
 unsigned utf8_length(const char *p, const char *end);
+/* Where to cut a longer text to at most `len` bytes without splitting a
+ * character; text[len] must be readable. */
+size_t utf8_cut(const char *text, size_t len);
 
 #endif

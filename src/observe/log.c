@@ -427,12 +427,7 @@ static void write_text(struct buf *out, enum log_format format, struct bytes tex
 
 /* At most `len` bytes, not ending inside a UTF-8 character. */
 static struct bytes cut_at_character(struct bytes b, size_t len) {
-    if (b.len <= len)
-        return b;
-    for (size_t back = 0; back <= 3 && back < len; back++)
-        if (((unsigned char)b.at[len - back] & 0xc0) != 0x80)
-            return (struct bytes){b.at, len - back};
-    return (struct bytes){b.at, len};
+    return b.len <= len ? b : (struct bytes){b.at, utf8_cut(b.at, len)};
 }
 
 static bool is_plain_logfmt(struct bytes b) {

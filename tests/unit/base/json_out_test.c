@@ -129,6 +129,14 @@ static void finds_each_byte_at_each_place(void **state) {
     }
 }
 
+static void cuts_between_characters(void **state) {
+    const char *text = "a\xc3\xa9\xf0\x9f\x98\x80z"; /* of 1, 2, 4 and 1 bytes */
+    static const size_t cuts[] = {0, 1, 1, 3, 3, 3, 3, 7, 8};
+    for (size_t len = 0; len < sizeof(cuts) / sizeof(*cuts); len++)
+        assert_int_equal(utf8_cut(text, len), cuts[len]);
+    assert_int_equal(utf8_cut("\x80\x80\x80\x80\x80\x80", 5), 5); /* no character anywhere */
+}
+
 static void tells_when_it_did_not_fit(void **state) {
     char little[8];
     buf_init_fixed(&out, little, sizeof(little));
@@ -148,6 +156,7 @@ int main(void) {
         cmocka_unit_test_setup(escapes_keys, begin),
         cmocka_unit_test_setup(replaces_what_is_not_utf8, begin),
         cmocka_unit_test_setup(finds_each_byte_at_each_place, begin),
+        cmocka_unit_test_setup(cuts_between_characters, begin),
         cmocka_unit_test_setup(tells_when_it_did_not_fit, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
