@@ -9,6 +9,7 @@
 #include <switchgear/call.h>
 
 #include "base/random.h"
+#include "engine/breaker_priv.h"
 #include "engine/call_priv.h"
 #include "engine/policy_priv.h"
 #include "engine/verdict.h"
@@ -33,7 +34,7 @@ struct swg_breaker *swg__call_breaker(const struct swg_call *c) {
 
 void swg__call_answer_permit(struct swg_call *c, enum swg_outcome_kind outcome,
                              uint64_t retry_after_ns, uint64_t now_ns) {
-    if (c->permit.state == 1)
+    if (c->permit.state == SWG__PERMIT_OUT)
         swg_breaker_record(swg__call_breaker(c), &c->permit, outcome, retry_after_ns, now_ns);
 }
 
@@ -57,7 +58,7 @@ static void set_timeouts(struct swg_call *c, uint64_t now_ns) {
     c->attempt_ns = swg__after(now_ns, t->attempt_ns);
     c->phase_ns = swg__after(now_ns, t->connect_ns);
     c->overdue_ns = SWG_NEVER;
-    if (c->permit.state == 1)
+    if (c->permit.state == SWG__PERMIT_OUT)
         c->overdue_ns =
             swg__after(c->permit.started_ns, swg_breaker_slow_call_ns(swg__call_breaker(c)));
     c->phase = PHASE_CONNECTING;
@@ -136,7 +137,7 @@ void swg__call_resume(struct swg_call *c, uint64_t now_ns) {
     c->attempt_ns = swg__after(c->attempt_ns, pause);
     c->phase_ns = swg__after(c->phase_ns, pause);
     c->overdue_ns = swg__after(c->overdue_ns, pause);
-    if (c->permit.state == 1)
+    if (c->permit.state == SWG__PERMIT_OUT)
         c->permit.started_ns += pause;
 }
 
@@ -154,12 +155,14 @@ static enum swg_refusal refused_at(const struct swg_call *c, uint64_t at_ns) {
     return last;
 }
 
-/* Whether an endpoint that this call has not tried yet would admit it now. */
+/* Whether an endpoint serves that this call has not tried yet. */
 static bool has_untried_endpoint(const struct swg_call *c, uint64_t now_ns) {
+    bool any = c->policy->options.no_breaker;
     for (uint32_t i = 0; i < c->policy->endpoint_count; i++) {
         if (c->tried[i / 64] >> (i % 64) & 1)
             continue;
-        if (!swg_breaker_peek(swg_policy_breaker(c->policy, i), now_ns, NULL))
+        enum swg__standing s = swg__breaker_standing(swg_policy_breaker(c->policy, i), now_ns);
+        if (s == SWG__SERVING || (any && s != SWG__FORCED))
             return true;
     }
     return false;

@@ -36,6 +36,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "engine/breaker_priv.h"
 #include "engine/call_priv.h"
 #include "engine/policy_priv.h"
 
@@ -62,7 +63,9 @@ static uint64_t wake_time(const struct swg_call *c) {
         return swg__earlier(swg__earlier(c->attempt_ns, c->phase_ns),
                             swg__earlier(c->overdue_ns, swg__deadline(c)));
     case CALL_RELAYING:
-        return c->permit.state == 1 ? swg__after(c->story.head_ns, JUDGE_HEAD_AFTER_NS) : SWG_NEVER;
+        return c->permit.state == SWG__PERMIT_OUT
+                   ? swg__after(c->story.head_ns, JUDGE_HEAD_AFTER_NS)
+                   : SWG_NEVER;
     case CALL_NEW:
     case CALL_GRANT_DUE:
     case CALL_FINISHED:
@@ -95,7 +98,7 @@ struct swg_step swg__call_nothing_new(struct swg_call *c) {
  * body took must not make it a slow call, so the time since the head is taken
  * out, as a pause is. */
 static void answer_relayed(struct swg_call *c, enum swg_outcome_kind outcome, uint64_t now_ns) {
-    if (c->permit.state == 1 && now_ns > c->story.head_ns)
+    if (c->permit.state == SWG__PERMIT_OUT && now_ns > c->story.head_ns)
         c->permit.started_ns += now_ns - c->story.head_ns;
     swg__call_answer_permit(c, outcome, 0, now_ns);
 }
@@ -144,7 +147,7 @@ static void let_go(struct swg_call *c) {
 static struct swg_step finish(struct swg_call *c, uint64_t now_ns) {
     swg__call_meet_service(c, false, now_ns);
     let_go(c);
-    assert(c->permit.state != 1);
+    assert(c->permit.state != SWG__PERMIT_OUT);
     c->held_answer = false;
     c->state = CALL_FINISHED;
     c->story.finished_ns = now_ns;
@@ -304,9 +307,9 @@ struct swg_step swg_call_on_end(struct swg_call *c, bool whole, uint64_t now_ns)
     if (c->state != CALL_RELAYING)
         return swg__call_nothing_new(c);
     c->story.broke_off = !whole;
-    if (c->permit.state == 1)
+    if (c->permit.state == SWG__PERMIT_OUT)
         answer_relayed(c, whole ? SWG_SUCCESS : SWG_FAILURE, now_ns);
-    else if (!whole && c->good_head)
+    else if (!whole && c->good_head && !(c->permit.flags & SWG__BESIDE))
         swg_breaker_note_failure(swg__call_breaker(c), c->permit.generation, now_ns);
     return finish(c, now_ns);
 }
@@ -376,7 +379,7 @@ void swg_call_check(const struct swg_call *c) {
     must(c->state != CALL_NEW && c->state <= CALL_FINISHED);
     must(c->holds_slot == (attempting || relaying || holding));
     must(c->holds_endpoint == c->holds_slot);
-    must(c->permit.state != 1 || attempting || relaying);
+    must(c->permit.state != SWG__PERMIT_OUT || attempting || relaying);
     must((c->policy == NULL) == (c->state == CALL_FINISHED));
     must(!c->held_answer || holding);
     must(!c->retrying || c->state == CALL_WAITING || c->state == CALL_QUEUED ||

@@ -1,0 +1,139 @@
+/* run.c - the blocking driver: carries out the steps of a call on the thread
+ * that asks for it.
+ *
+ * There is one place where the thread sleeps, sleep_until(): between attempts
+ * for a time, in the bulkhead's queue for a grant or a time. A grant comes on
+ * the thread of whoever leaves the bulkhead, and is handed over by a flag and
+ * a condition on the monotonic clock. */
+#include <switchgear/run.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "base/list.h"
+#include "base/random.h"
+#include "engine/verdict.h"
+
+struct run {
+    struct swg_call call;
+    swg_attempt *attempt;
+    void *arg;
+    pthread_mutex_t lock; /* guards granted; held for a few instructions */
+    pthread_cond_t wake;
+    bool granted;
+};
+
+/* Runs on the thread that gave the slot back. The run may return, and its
+ * memory go, as soon as the lock is free: nothing is touched after that. */
+static void on_grant(struct swg_waiter *w) {
+    struct run *r = container_of(w, struct run, call.waiter);
+    pthread_mutex_lock(&r->lock);
+    r->granted = true;
+    pthread_cond_signal(&r->wake);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* Sleeps until wake_ns, or a grant; true: a grant came. */
+static bool sleep_until(struct run *r, uint64_t wake_ns) {
+    struct timespec until = {.tv_sec = (time_t)(wake_ns / SWG_SECONDS(1)),
+                             .tv_nsec = (long)(wake_ns % SWG_SECONDS(1))};
+    int e = 0;
+    pthread_mutex_lock(&r->lock);
+    while (!r->granted && e == 0) {
+        if (wake_ns == SWG_NEVER)
+            e = pthread_cond_wait(&r->wake, &r->lock);
+        else
+            e = pthread_cond_clockwait(&r->wake, &r->lock, CLOCK_MONOTONIC, &until);
+    }
+    bool granted = r->granted;
+    r->granted = false;
+    pthread_mutex_unlock(&r->lock);
+    return granted;
+}
+
+static struct swg_step attempt(struct run *r, uint64_t deadline_ns) {
+    /* Whether the attempt got as far as sending something only it can tell. */
+    swg_call_on_connected(&r->call, swg_now());
+    struct swg_answer answer = r->attempt(r->arg, deadline_ns);
+    return swg_call_on_answer(&r->call, &answer, swg_now());
+}
+
+static struct swg_step wait_for(struct run *r, uint64_t wake_ns) {
+    bool granted = sleep_until(r, wake_ns);
+    uint64_t now = swg_now();
+    return granted ? swg_call_on_grant(&r->call, now) : swg_call_on_timer(&r->call, now);
+}
+
+static void carry_out(struct run *r, struct swg_step step) {
+    for (;;) {
+        switch (step.action) {
+        case SWG_DO_LOOK_UP:
+            step = swg_call_on_cache(&r->call, false, swg_now());
+            break;
+        case SWG_DO_ATTEMPT:
+            step = attempt(r, step.attempt_deadline_ns);
+            break;
+        case SWG_DO_WAIT:
+            step = wait_for(r, step.wake_ns);
+            break;
+        case SWG_DO_RELAY:
+            step = swg_call_on_end(&r->call, true, swg_now());
+            break;
+        case SWG_DO_FALL_BACK:
+            step = swg_call_on_tier(&r->call, false, swg_now());
+            break;
+        case SWG_DO_FINISH:
+            return;
+        }
+    }
+}
+
+/* Every call its own seed: a counter, spread by the sequence's mixing. */
+static uint64_t next_seed(uint64_t now_ns) {
+    /* Any thread adds; only that no two get the same number matters: relaxed. */
+    static _Atomic uint64_t calls;
+    uint64_t n = atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
+    return random_mix(n) ^ now_ns;
+}
+
+/* The service's answer is one that the caller can use. */
+static bool answered(const struct swg_story *s) {
+    static const struct swg_retry_options none;
+    return s->source == SWG_FROM_SERVICE && !swg__judge(&none, &s->last, false).failed;
+}
+
+enum swg_error swg_run(struct swg_policy *policy, swg_attempt *fn, void *arg,
+                       const struct swg_run_options *options) {
+    static const struct swg_run_options defaults;
+    if (!policy || !fn)
+        return SWG_ERR_INVALID;
+    if (!options)
+        options = &defaults;
+    uint64_t now = swg_now();
+    struct swg_request request = {
+        .idempotent = !options->not_idempotent,
+        .deadline_ns = options->deadline_ns,
+        .rate = options->rate,
+        .seed = next_seed(now),
+    };
+    struct run r = {.attempt = fn,
+                    .arg = arg,
+                    .lock = PTHREAD_MUTEX_INITIALIZER,
+                    .wake = PTHREAD_COND_INITIALIZER};
+    carry_out(&r, swg_call_start(&r.call, policy, &request, on_grant, now));
+    pthread_cond_destroy(&r.wake);
+    pthread_mutex_destroy(&r.lock);
+
+    struct swg_story story = *swg_call_story(&r.call);
+    bool ok = answered(&story);
+    if (!ok && options->fallback && options->fallback(arg, story.reason)) {
+        story.source = SWG_FROM_TIER;
+        ok = true;
+    }
+    if (options->story)
+        *options->story = story;
+    if (ok)
+        return SWG_OK;
+    return story.attempts ? SWG_ERR_FAILED : SWG_ERR_REFUSED;
+}
