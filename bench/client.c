@@ -27,7 +27,6 @@
 
 #define PATIENCE_DEFAULT_NS 30000000000ull
 #define TURN_MAX_NS         100000000ull /* how late *stop may be seen */
-#define IDLE_AT_ONCE        64           /* idle mode: requests under way at once */
 #define EVENTS_MAX          256
 #define READ_SIZE           (256 * 1024)
 #define REQUEST_MAX         1024   /* a request's head */
@@ -214,9 +213,9 @@ static void begin_idlers(struct client *c) {
     unsigned busy = 0;
     struct connection *k;
 
-    TAILQ_FOREACH(k, &c->busy, entry)
-    busy++;
-    for (; may_begin(c) && busy < IDLE_AT_ONCE; busy++) {
+    for (k = TAILQ_FIRST(&c->busy); k != NULL; k = TAILQ_NEXT(k, entry))
+        busy++;
+    for (; may_begin(c) && busy < c->options->at_once; busy++) {
         k = open_connection(c, false);
         if (k == NULL)
             count_unsent(c, c->now_ns, LOAD_CONNECT_FAILED);

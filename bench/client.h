@@ -29,6 +29,7 @@ struct client_options {
     unsigned connections_max; /* open mode: at most this many */
     double rate;              /* open mode: requests a second; 0: closed mode */
     bool idle;                /* idle mode */
+    unsigned at_once;         /* idle mode: requests under way at once */
     uint64_t duration_ns;     /* 0: until `requests` */
     uint64_t requests;        /* 0: until `duration_ns` */
     uint64_t warmup_ns;       /* requests due before this are not in the stats */

@@ -16,6 +16,7 @@ static const char usage[] =
     "  -r, --rate R             open loop: requests a second (default: closed loop)\n"
     "  -i, --idle               one request on each connection, then hold them all;\n"
     "                           prints \"ready N\" and waits for SIGTERM or --seconds\n"
+    "  -o, --at-once N          with --idle: so many requests under way at once (default 64)\n"
     "  -w, --warmup S           not counted (default 0)\n"
     "  -a, --start-at NS        CLOCK_MONOTONIC at which the run starts\n"
     "  -p, --patience MS        the client gives up and closes (default 30000)\n"
@@ -31,6 +32,7 @@ static const struct option long_options[] = {
     {"requests", required_argument, NULL, 'n'},
     {"rate", required_argument, NULL, 'r'},
     {"idle", no_argument, NULL, 'i'},
+    {"at-once", required_argument, NULL, 'o'},
     {"warmup", required_argument, NULL, 'w'},
     {"start-at", required_argument, NULL, 'a'},
     {"patience", required_argument, NULL, 'p'},
@@ -126,6 +128,9 @@ static void take_option(int option, const char *value, struct client_options *o,
     case 'i':
         o->idle = true;
         break;
+    case 'o':
+        o->at_once = (unsigned)number(value, 100000);
+        break;
     case 'w':
         o->warmup_ns = seconds(value);
         break;
@@ -183,12 +188,13 @@ static int run_and_report(const struct client_options *o, const char *json) {
 }
 
 int main(int argc, char **argv) {
-    struct client_options o = {.connections = 64, .connections_max = 4000, .post_body = 64};
+    struct client_options o = {
+        .connections = 64, .connections_max = 4000, .at_once = 64, .post_body = 64};
     struct sigaction action = {.sa_handler = on_signal};
     const char *json = NULL;
     int option;
 
-    while ((option = getopt_long(argc, argv, "c:m:s:n:r:iw:a:p:P:b:f:j:h", long_options, NULL)) !=
+    while ((option = getopt_long(argc, argv, "c:m:s:n:r:io:w:a:p:P:b:f:j:h", long_options, NULL)) !=
            -1)
         take_option(option, optarg, &o, &json);
     if (optind + 1 != argc)
