@@ -350,8 +350,6 @@ static bool flush(struct loop *loop, struct io_stream *s) {
 /* ---- events -------------------------------------------------------------- */
 
 void loop_stream_happened(struct loop *loop, struct io_stream *s, uint32_t events) {
-    if (s->flags & DEAD)
-        return;
     if (s->flags & CONNECTING) {
         if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
             s->flags |= CONNECTED;

@@ -247,14 +247,14 @@ static void a_resolver_may_end_with_questions_open_and_in_a_callback(void **stat
     assert_int_equal(start(w, &open[1], "127.0.0.1", 30000 * MS), 0);
     assert_int_equal(start(w, &open[2], "silent.example.test", 1), 0);
     TURN_UNTIL(w->loop, open[1].told && open[2].told);
-    assert_int_equal(start(w, &last, "api.example.test", 30000 * MS), 0);
-    assert_int_equal(start(w, &open[1], "127.0.0.1", 30000 * MS), 0);
+    assert_int_equal(start(w, &last, "127.0.0.1", 30000 * MS), 0);
+    assert_int_equal(start(w, &open[1], "127.0.0.1", 30000 * MS), 0); /* due with it */
     last.destroys = w->resolver;
-    open[1].destroys = NULL;
     TURN_UNTIL(w->loop, last.told);
     w->resolver = NULL;
     turn_some(w->loop);
     assert_int_equal(open[0].told, 0);
+    assert_int_equal(open[1].told, 0);
 }
 
 static void servers_that_cannot_be_read_are_an_error(void **state) {

@@ -193,32 +193,43 @@ static void what_the_kernel_does_not_take_is_kept(void **state) {
     enum { SIZE = 4 << 20 };
     struct recorder r;
     int peer = adopt(&r);
-    char *data = malloc(SIZE), *got = malloc(SIZE + 1);
+    char *data = malloc(SIZE), *got = malloc(2 * SIZE);
     size_t len = 0;
     (void)state;
 
     for (int i = 0; i < SIZE; i++)
         data[i] = (char)(i * 31 + i / 977);
+    /* So that the kernel takes the rest in several parts. */
+    int small = 65536;
+    setsockopt(r.stream.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     size_t size = world.short_io ? 20000 : SIZE;
     const struct iovec piece = {data, size};
     assert_int_equal(io_send(&r.stream, &piece, 1), 0);
     assert_true(io_pending(&r.stream) > 0);
     memset(data, 0, 100); /* the caller's memory is free at once */
     assert_int_equal(r.drains, 0);
-    while (len < size) {
+    /* What is sent meanwhile comes behind it. */
+    const struct iovec half = {data + 100, size - 100};
+    for (size_t total = size; len < total;) {
         assert_int_equal(loop_turn(world.loop, 0), 0);
-        ssize_t n = recv(peer, got + len, SIZE + 1 - len, MSG_DONTWAIT);
+        ssize_t n = recv(peer, got + len, 2 * SIZE - len, MSG_DONTWAIT);
         len += n > 0 ? (size_t)n : 0;
+        if (total == size && r.stream.pending_off) {
+            assert_int_equal(io_send(&r.stream, &half, 1), 0);
+            total += half.iov_len;
+        }
     }
+    assert_int_equal(len, size + half.iov_len);
     TURN_UNTIL(world.loop, r.drains == 1);
     turn_some(world.loop);
     assert_int_equal(r.drains, 1);
     assert_int_equal(io_pending(&r.stream), 0);
     assert_null(r.stream.pending);
-    assert_int_equal(len, size);
-    for (size_t i = 0; i < size; i++)
-        if (got[i] != (char)((int)i * 31 + (int)i / 977))
+    for (size_t i = 0; i < len; i++) {
+        int at = (int)(i < size ? i : i - size + 100);
+        if (got[i] != (char)(at * 31 + at / 977))
             fail_msg("byte %zu is wrong", i);
+    }
     io_close(&r.stream);
     close(peer);
     free(data);
@@ -274,6 +285,8 @@ static void eof_is_told_early_while_reading_is_not_wanted(void **state) {
     TURN_UNTIL(world.loop, r.ends);
     assert_int_equal(r.end, IO_END_EOF);
     assert_int_equal(r.len, 0);
+    io_want_data(&r.stream, true); /* for a moment only: not a reason to repeat it */
+    io_want_data(&r.stream, false);
     turn_some(world.loop);
     assert_int_equal(r.ends, 1);
     io_want_data(&r.stream, true);
@@ -375,6 +388,59 @@ static void a_failed_send_is_told_without_reading(void **state) {
     assert_int_equal(r.error, EPIPE);
     io_close(&r.stream);
     close(peer);
+}
+
+/* An answer that ended well is not spoilt by a request that did not get through:
+ * first its EOF, then the reset. */
+static void a_failed_send_does_not_hide_the_eof(void **state) {
+    struct recorder r;
+    int peer = adopt(&r);
+    (void)state;
+
+    write_text(peer, "whole");
+    shutdown(peer, SHUT_WR);
+    shutdown(r.stream.fd, SHUT_WR);
+    assert_int_equal(send_text(&r.stream, "x"), 0);
+    io_want_data(&r.stream, true);
+    TURN_UNTIL(world.loop, r.ends && r.end == IO_END_RESET);
+    assert_int_equal(r.ends, 2);
+    assert_true(recorded(&r, "whole"));
+    io_close(&r.stream);
+    close(peer);
+}
+
+static int answering_peer;
+
+static void fail_while_more_comes(struct io_stream *s, const char *data, size_t len) {
+    if (!recorder_of(s)->len) {
+        write_text(answering_peer, "second");
+        shutdown(s->fd, SHUT_WR);
+        assert_int_equal(send_text(s, "x"), 0);
+    }
+    record_data(s, data, len);
+}
+
+static const struct io_stream_ops failing_ops = {
+    .on_connect = record_connect,
+    .on_data = fail_while_more_comes,
+    .on_drain = record_drain,
+    .on_end = record_end,
+};
+
+/* Bytes that came after the last event, which nobody has reported yet. */
+static void a_failed_send_does_not_hide_what_came_just_now(void **state) {
+    struct recorder r;
+    (void)state;
+
+    answering_peer = adopt(&r);
+    r.stream.ops = &failing_ops;
+    io_want_data(&r.stream, true);
+    write_text(answering_peer, "first,");
+    TURN_UNTIL(world.loop, r.ends);
+    assert_int_equal(r.end, IO_END_RESET);
+    assert_true(recorded(&r, "first,second"));
+    io_close(&r.stream);
+    close(answering_peer);
 }
 
 static void shut_waits_for_what_is_pending(void **state) {
@@ -613,6 +679,25 @@ static void connect_keeps_what_is_sent_before(void **state) {
     close(listener);
 }
 
+static void shut_before_the_connect_with_nothing_sent(void **state) {
+    struct sockaddr_storage address;
+    struct recorder r;
+    socklen_t len;
+    char byte;
+    int listener = listen_world(&address, &len);
+    (void)state;
+
+    recorder_init(&r);
+    assert_int_equal(io_connect(world.io, &r.stream, (struct sockaddr *)&address, len), 0);
+    io_shut(&r.stream);
+    TURN_UNTIL(world.loop, r.connects);
+    int peer = accept(listener, NULL, NULL);
+    assert_int_equal(recv(peer, &byte, 1, MSG_DONTWAIT), 0);
+    io_close(&r.stream);
+    close(peer);
+    close(listener);
+}
+
 static void a_refusal_is_told_later_and_alone(void **state) {
     struct sockaddr_storage address;
     struct recorder r;
@@ -732,6 +817,8 @@ int main(void) {
         EACH_WAY(a_reset_comes_after_the_bytes_before_it),
         EACH_WAY(a_reset_is_told_while_reading_is_not_wanted),
         EACH_WAY(a_failed_send_does_not_hide_the_answer),
+        EACH_WAY(a_failed_send_does_not_hide_the_eof),
+        EACH_WAY(a_failed_send_does_not_hide_what_came_just_now),
         EACH_WAY(a_failed_send_is_told_without_reading),
         EACH_WAY(shut_waits_for_what_is_pending),
         EACH_WAY(abort_resets),
@@ -740,6 +827,7 @@ int main(void) {
         EACH_WAY(memory_may_be_used_for_another_connection_at_once),
         EACH_WAY(close_is_harmless_twice_and_on_what_never_was_open),
         EACH_WAY(connect_keeps_what_is_sent_before),
+        EACH_WAY(shut_before_the_connect_with_nothing_sent),
         EACH_WAY(a_refusal_is_told_later_and_alone),
         EACH_WAY(a_connect_may_be_given_up),
         EACH_WAY(a_family_the_kernel_lacks_is_an_error_at_once),
