@@ -202,15 +202,23 @@ void swg__window_clear(struct swg__window *w, uint64_t successes, uint64_t now_n
     w->end_ns = now_ns + w->width_ns;
 }
 
+/* Buckets of the same width are taken as they are, so that a reload that does
+ * not touch the window does not blur it. */
 void swg__window_move(struct swg__window *to, const struct swg__window *from, uint64_t successes,
                       uint64_t now_ns) {
     swg__window_clear(to, successes, now_ns);
     if ((to->calls_max == 0) != (from->calls_max == 0))
         return;
-    if (to->calls_max)
+    if (to->calls_max) {
         calls_move(to, from, successes);
-    else
+    } else if (to->width_ns == from->width_ns) {
+        to->base = from->base;
+        to->end_ns = from->end_ns;
+        to->present = from->present;
+        memcpy(to->buckets, from->buckets, sizeof(to->buckets));
+    } else {
         time_move(to, from, successes, now_ns);
+    }
 }
 
 void swg__window_settle(struct swg__window *w, uint64_t successes, uint64_t now_ns) {
