@@ -386,6 +386,14 @@ def table(titles, rows):
     return "\n".join(lines)
 
 
+def warn_if_busy():
+    """The bench needs the cores for itself; said at the start, when it is not its own doing."""
+    busy = os.getloadavg()[0]
+    if busy > 0.5:
+        print("the machine is busy (load average %.1f): figures will be noisy" % busy,
+              file=sys.stderr)
+
+
 def machine():
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         model = re.search(r"model name\s*: (.*)", f.read())

@@ -1,7 +1,7 @@
 /* histogram.h - counts of durations, log-linear as in HdrHistogram.
  *
  * A value is kept with its 8 most significant bits, so a percentile is at most
- * 0.4% away from the true one, over the whole range of 64 bits. 58 KiB each,
+ * 0.8% above the true one, over the whole range of 64 bits. 58 KiB each,
  * fixed, no allocation.  Threading: one thread.  Units: nanoseconds. */
 #ifndef BENCH_HISTOGRAM_H
 #define BENCH_HISTOGRAM_H
