@@ -1,0 +1,61 @@
+# Switchgear. `make run` and `make test` are all a newcomer needs: both install
+# what is missing (Debian packages), build, and go on. `make help` lists the rest.
+
+BUILD   := build
+PACKAGES_BUILD := gcc meson ninja-build pkg-config libfyaml-dev libjansson-dev libc-ares-dev \
+                  libssl-dev libcmocka-dev
+PACKAGES_TEST  := clang libclang-rt-14-dev clang-format clang-tidy llvm python3-pytest \
+                  python3-httpx python3-h11 python3-websockets prometheus nginx-light haproxy curl \
+                  chromium spin
+PYTEST  := /usr/bin/python3 -m pytest
+
+.PHONY: all run test bench bench-faults soak docs install clean help format lint deps deps-test
+
+all: deps
+	@scripts/build $(BUILD)
+
+help:
+	@echo "make               build build/switchgear"
+	@echo "make run           build, and start the demo: gateway, services, status page"
+	@echo "make test          every test suite, also under sanitizers; ends with the counts"
+	@echo "make bench         speed, as ratios to HAProxy and nginx in the same run"
+	@echo "make bench-faults  what happens to clients while an upstream is killed, hung, slow …"
+	@echo "make soak          the long proofs"
+	@echo "make docs          writes the reference pages from the program's own tables"
+	@echo "make install       PREFIX=/usr/local DESTDIR= "
+
+deps:
+	@scripts/install-packages $(PACKAGES_BUILD)
+
+deps-test: deps
+	@scripts/install-packages $(PACKAGES_TEST)
+
+run: all
+	@exec $(BUILD)/switchgear demo
+
+test: deps-test
+	@scripts/test
+
+bench: deps-test all
+	@bench/speed
+
+bench-faults: deps-test all
+	@bench/faults
+
+soak: deps-test
+	@scripts/soak
+
+docs: all
+	@scripts/reference $(BUILD)/switchgear
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+
+lint:
+	@scripts/lint
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,34 @@
+/* admin.h - the control side: health, breakers, configuration, events, metrics
+ * and the status page, over HTTP on an address of its own.
+ *
+ * Threading: the control thread, on its loop; the workers are never waited
+ * for. Memory: a connection owns its buffers while a request is under way. */
+#ifndef SWG_ADMIN_ADMIN_H
+#define SWG_ADMIN_ADMIN_H
+
+#include <sys/socket.h>
+
+#include "base/buf.h"
+#include "base/io.h"
+#include "gateway/gateway.h"
+
+struct admin;
+struct health;
+
+/* What only the whole process can do; each runs on the control thread. */
+struct admin_host {
+    void *arg;
+    /* True and perhaps a remark, or false and what was wrong. */
+    bool (*reload)(void *arg, const char *author, uint64_t *generation, struct buf *text);
+    void (*drain)(void *arg, const char *author);
+    bool (*is_ready)(void *arg);
+    bool (*is_alive)(void *arg); /* every event loop turns */
+};
+
+int admin_create(struct admin **out, struct gateway *, struct health *, struct io *,
+                 const struct admin_options *, const struct admin_host *);
+void admin_destroy(struct admin *);
+/* A connection was accepted on the admin address; takes over the descriptor. */
+void admin_accept(struct admin *, int fd, const struct sockaddr *peer);
+
+#endif

@@ -1,0 +1,585 @@
+/* server.c - see server.h. */
+#include "cli/server.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <switchgear/run.h>
+
+#include "admin/admin.h"
+#include "cli/names.h"
+#include "gateway/health.h"
+#include "gateway/history.h"
+#include "gateway/worker.h"
+#include "loop/listener.h"
+#include "loop/signals.h"
+#include "observe/events.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+
+#define TICK_NS        SWG_MS(250)
+#define SETTLE_NS      SWG_SECONDS(6) /* for the first answers of the name servers */
+#define DRAIN_CHECK_NS SWG_MS(20)
+
+enum server_state { RUNNING, DELAY, CLOSING, FINISHING, STOPPED };
+
+struct lane;
+
+struct socket {
+    struct loop_listener listener;
+    struct lane *lane;
+    uint32_t index; /* in the options */
+};
+
+struct lane {
+    struct server *server;
+    struct loop *loop;
+    struct worker *worker;
+    struct socket *sockets;
+    uint32_t socket_count;
+    uint32_t sockets_open; /* while draining; lane thread */
+    struct loop_hook flush;
+    struct io_task drain, drained;
+    pthread_t thread;
+    bool running;
+};
+
+struct server {
+    enum server_state state;
+    struct gateway_options *options; /* as at start: what listens */
+    struct loop *control;
+    struct metrics *metrics;
+    struct events *events;
+    struct gateway *gateway;
+    struct names *names;
+    struct health *health;
+    struct admin *admin;
+    struct loop_listener admin_listener;
+    struct loop_signals signals;
+    struct loop_hook flush;
+    struct io_timer tick, drain_timer;
+    uint64_t drain_until_ns;
+    uint32_t lanes_draining;
+    uint32_t lane_count;
+    struct lane *lanes;
+    bool second_signal;
+};
+
+/* ---- lanes --------------------------------------------------------------------- */
+
+static void on_accept(struct loop_listener *l, int fd, const struct sockaddr_storage *peer,
+                      socklen_t len) {
+    struct socket *s = container_of(l, struct socket, listener);
+    (void)len;
+    worker_accept(s->lane->worker, s->index, fd, (const struct sockaddr *)peer);
+}
+
+static void on_full(struct loop_listener *l, int os_error) {
+    struct socket *s = container_of(l, struct socket, listener);
+    if (os_error == EMFILE || os_error == ENFILE)
+        worker_shed(s->lane->worker);
+}
+
+static void on_lane_drained(struct io_task *);
+
+static void on_socket_drained(struct loop_listener *l) {
+    struct lane *lane = container_of(l, struct socket, listener)->lane;
+    if (--lane->sockets_open == 0) {
+        lane->drained = (struct io_task){NULL, on_lane_drained};
+        io_post(loop_io(lane->server->control), &lane->drained);
+    }
+}
+
+static const struct loop_listener_ops listener_ops = {
+    .on_accept = on_accept, .on_full = on_full, .on_drained = on_socket_drained};
+
+static void flush_log(struct loop_hook *hook) {
+    (void)hook;
+    log_flush();
+}
+
+static void *lane_main(void *arg) {
+    struct lane *lane = arg;
+    loop_run(lane->loop);
+    return NULL;
+}
+
+static int lane_create(struct server *s, struct lane *lane, uint32_t index) {
+    lane->server = s;
+    lane->sockets = calloc(s->options->listen_count, sizeof *lane->sockets);
+    if (!lane->sockets || loop_create(&lane->loop) < 0)
+        return -1;
+    lane->worker = worker_create(s->gateway, index, loop_io(lane->loop));
+    if (!lane->worker)
+        return -1;
+    s->gateway->workers[index] = lane->worker;
+    lane->flush.run = flush_log;
+    loop_hook_add(lane->loop, &lane->flush);
+    return 0;
+}
+
+static void lane_destroy(struct lane *lane) {
+    if (lane->running) {
+        loop_stop(lane->loop);
+        pthread_join(lane->thread, NULL);
+    }
+    for (uint32_t i = 0; i < lane->socket_count; i++)
+        loop_listener_close(&lane->sockets[i].listener);
+    worker_destroy(lane->worker);
+    if (lane->loop) {
+        loop_turn(lane->loop, 0); /* what was posted last */
+        loop_destroy(lane->loop);
+    }
+    free(lane->sockets);
+}
+
+/* ---- listening ------------------------------------------------------------------- */
+
+static int resolve_listen(const struct listen_options *o, struct sockaddr_storage *out,
+                          socklen_t *len) {
+    if (o->unix_path) {
+        struct sockaddr_un *un = (struct sockaddr_un *)out;
+        un->sun_family = AF_UNIX;
+        int n = snprintf(un->sun_path, sizeof un->sun_path, "%s", o->unix_path);
+        *len = sizeof *un;
+        return n >= 0 && (size_t)n < sizeof un->sun_path ? 0 : -ENAMETOOLONG;
+    }
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found;
+    char port[8];
+    snprintf(port, sizeof port, "%u", o->port);
+    if (getaddrinfo(o->host, port, &hints, &found) != 0)
+        return -EADDRNOTAVAIL;
+    memcpy(out, found->ai_addr, found->ai_addrlen);
+    *len = found->ai_addrlen;
+    freeaddrinfo(found);
+    return 0;
+}
+
+/* The first lane binds; the others bind beside it, or share a unix socket. */
+static int open_socket(struct lane *lane, uint32_t index, struct sockaddr_storage *address,
+                       socklen_t *len) {
+    struct server *s = lane->server;
+    struct socket *socket = &lane->sockets[index];
+    struct loop_listener_options o = {.reuse_port = true, .claim = lane == s->lanes};
+    socket->lane = lane;
+    socket->index = index;
+    loop_listener_init(&socket->listener, &listener_ops);
+    lane->socket_count = index + 1;
+    if (lane != s->lanes && address->ss_family == AF_UNIX) {
+        int fd = dup(s->lanes[0].sockets[index].listener.fd);
+        int error = fd < 0 ? -errno : loop_listener_adopt(&socket->listener, lane->loop, fd, &o);
+        if (error && fd >= 0)
+            close(fd);
+        return error;
+    }
+    o.reuse_port = address->ss_family != AF_UNIX;
+    o.claim = o.claim && o.reuse_port;
+    int error =
+        loop_listener_open(&socket->listener, lane->loop, (struct sockaddr *)address, *len, &o);
+    if (!error && lane == s->lanes) { /* port 0 is a real one now */
+        *address = socket->listener.address;
+        *len = socket->listener.address_len;
+    }
+    return error;
+}
+
+static void say_listening(const char *what, const struct listen_options *o, const struct sockaddr_storage *address,
+                          socklen_t len) {
+    char host[64] = "", port[16] = "";
+    struct log_line line;
+    if (!o->unix_path)
+        getnameinfo((const struct sockaddr *)address, len, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV);
+    if (log_begin(&line, LOG_INFO, what)) {
+        char text[128];
+        snprintf(text, sizeof text, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+        log_str(&line, "address", o->unix_path ? o->address : text);
+        log_end(&line);
+    }
+}
+
+static int listen_all(struct server *s) {
+    for (uint32_t i = 0; i < s->options->listen_count; i++) {
+        const struct listen_options *o = &s->options->listens[i];
+        struct sockaddr_storage address = {0};
+        socklen_t len = 0;
+        int error = resolve_listen(o, &address, &len);
+        for (uint32_t l = 0; !error && l < s->lane_count; l++)
+            error = open_socket(&s->lanes[l], i, &address, &len);
+        if (error) {
+            fprintf(stderr, "switchgear: cannot listen on %s: %s\n", o->address, strerror(-error));
+            if (error == -EADDRINUSE)
+                fprintf(stderr, "  another program has it; stop that, or change `listen`\n");
+            return -1;
+        }
+        say_listening("listening", o, &address, len);
+    }
+    return 0;
+}
+
+/* ---- draining ---------------------------------------------------------------------- */
+
+static void stop(struct server *s) {
+    s->state = STOPPED;
+    io_timer_clear(loop_io(s->control), &s->drain_timer);
+    loop_stop(s->control);
+}
+
+static void drain_lane(struct io_task *task) {
+    struct lane *lane = container_of(task, struct lane, drain);
+    lane->sockets_open = lane->socket_count;
+    for (uint32_t i = 0; i < lane->socket_count; i++)
+        loop_listener_drain(&lane->sockets[i].listener);
+}
+
+static void on_lane_drained(struct io_task *task) {
+    struct server *s = container_of(task, struct lane, drained)->server;
+    if (--s->lanes_draining)
+        return;
+    struct io *io = loop_io(s->control);
+    struct plan *plan = gateway_plan(s->gateway);
+    s->state = FINISHING;
+    s->drain_until_ns = io_now(io) + plan->options->drain.timeout_ns;
+    plan_release(plan);
+    gateway_drain(s->gateway, true);
+    io_timer_set(io, &s->drain_timer, io_now(io) + DRAIN_CHECK_NS);
+}
+
+static void close_listeners(struct server *s) {
+    s->state = CLOSING;
+    s->lanes_draining = s->lane_count;
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        s->lanes[i].drain = (struct io_task){NULL, drain_lane};
+        io_post(loop_io(s->lanes[i].loop), &s->lanes[i].drain);
+    }
+}
+
+static void on_drain_timer(struct io_timer *t) {
+    struct server *s = container_of(t, struct server, drain_timer);
+    struct io *io = loop_io(s->control);
+    if (s->state == DELAY) {
+        close_listeners(s);
+        return;
+    }
+    if (s->state != FINISHING)
+        return;
+    if (gateway_is_idle(s->gateway)) {
+        log_message(LOG_INFO, "drained");
+        stop(s);
+    } else if (io_now(io) >= s->drain_until_ns) {
+        struct log_line line;
+        if (log_begin(&line, LOG_WARN, "drain time is over; requests are cut off")) {
+            log_uint(&line, "requests", atomic_load(&s->gateway->exchanges));
+            log_uint(&line, "connections", atomic_load(&s->gateway->clients));
+            log_end(&line);
+        }
+        stop(s);
+    } else {
+        io_timer_set(io, t, io_now(io) + DRAIN_CHECK_NS);
+    }
+}
+
+void server_drain(struct server *s, bool skip_delay) {
+    if (s->state != RUNNING)
+        return;
+    struct io *io = loop_io(s->control);
+    struct plan *plan = gateway_plan(s->gateway);
+    uint64_t delay_ns = skip_delay ? 0 : plan->options->drain.delay_ns;
+    plan_release(plan);
+    s->state = DELAY;
+    if (delay_ns == SWG_OFF)
+        delay_ns = 0;
+    struct log_line line;
+    if (log_begin(&line, LOG_INFO, "draining")) {
+        log_dur(&line, "delay_ms", delay_ns);
+        log_end(&line);
+    }
+    gateway_drain(s->gateway, false);
+    io_timer_set(io, &s->drain_timer, io_now(io) + delay_ns);
+}
+
+/* ---- reloading ------------------------------------------------------------------------ */
+
+static void apply(struct server *s, struct gateway_options *o) {
+    log_open(&(struct log_settings){.format = o->log.logfmt ? LOG_LOGFMT : LOG_JSON,
+                                    .level = (enum log_level)o->log.level});
+    struct plan *plan = gateway_plan(s->gateway);
+    names_follow(s->names, plan);
+    health_follow(s->health, plan);
+    plan_release(plan);
+}
+
+static bool load_and_apply(struct server *s, struct buf *text) {
+    struct config_report report;
+    struct gateway_options *o = NULL;
+    config_report_init(&report);
+    int error = config_load(s->options->file, &o, &report);
+    if (error) {
+        config_report_write(&report, text);
+    } else if ((error = gateway_reload(s->gateway, o)) < 0) {
+        buf_string(text, strerror(-error));
+    } else {
+        apply(s, o);
+        config_write_restart_keys(s->options, o, text);
+    }
+    config_report_free(&report);
+    if (o)
+        gateway_options_release(o);
+    return error == 0;
+}
+
+bool server_reload(struct server *s, const char *author, uint64_t *generation, struct buf *text) {
+    bool ok = load_and_apply(s, text);
+    atomic_fetch_add_explicit(ok ? &s->gateway->reloads : &s->gateway->reload_errors, 1,
+                              memory_order_relaxed);
+    struct plan *plan = gateway_plan(s->gateway);
+    *generation = plan->generation;
+    plan_release(plan);
+    const char *what = ok ? "configuration reloaded"
+                          : "configuration not reloaded: the old one stays in force";
+    history_note(s->gateway, ok ? "reload" : "reload_failed", author, buf_cstr(text));
+    struct log_line line;
+    if (log_begin(&line, ok ? LOG_INFO : LOG_ERROR, what)) {
+        log_str(&line, "author", author);
+        if (text->len)
+            log_bytes(&line, ok ? "needs_restart" : "cause", buf_view(text));
+        log_uint(&line, "generation", *generation);
+        log_end(&line);
+    }
+    return ok;
+}
+
+/* ---- signals and ticks ---------------------------------------------------------------- */
+
+static void on_signal(struct loop_signals *signals, const struct signalfd_siginfo *info) {
+    struct server *s = container_of(signals, struct server, signals);
+    struct buf text;
+    uint64_t generation;
+    switch (info->ssi_signo) {
+    case SIGHUP:
+        log_reopen();
+        buf_init(&text, 64 * 1024);
+        server_reload(s, "SIGHUP", &generation, &text);
+        buf_free(&text);
+        break;
+    case SIGTERM:
+    case SIGINT:
+        if (s->state != RUNNING) {
+            log_message(LOG_WARN, "second signal: quitting at once");
+            stop(s);
+        } else { /* whoever presses Ctrl-C has no load balancer to wait for */
+            server_drain(s, info->ssi_signo == SIGINT);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_tick(struct io_timer *t) {
+    struct server *s = container_of(t, struct server, tick);
+    gateway_tick(s->gateway);
+    io_timer_set(loop_io(s->control), t, io_now(loop_io(s->control)) + TICK_NS);
+}
+
+/* ---- the admin side -------------------------------------------------------------------- */
+
+static bool on_admin_reload(void *arg, const char *author, uint64_t *generation,
+                            struct buf *text) {
+    return server_reload(arg, author, generation, text);
+}
+
+static void on_admin_drain(void *arg, const char *author) {
+    struct server *s = arg;
+    history_note(s->gateway, "drain", author, "");
+    server_drain(s, false);
+}
+
+static bool is_ready(void *arg) {
+    return ((struct server *)arg)->state == RUNNING;
+}
+
+/* A loop that is in one turn for so long serves nobody. */
+static bool is_alive(void *arg) {
+    struct server *s = arg;
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        struct loop_stats stats;
+        loop_stats(s->lanes[i].loop, &stats);
+        if (stats.busy_since_ns && swg_now() - stats.busy_since_ns > SWG_SECONDS(10) &&
+            swg_now() > stats.busy_since_ns)
+            return false;
+    }
+    return true;
+}
+
+static void on_admin_accept(struct loop_listener *l, int fd, const struct sockaddr_storage *peer,
+                            socklen_t len) {
+    (void)len;
+    struct server *s = container_of(l, struct server, admin_listener);
+    admin_accept(s->admin, fd, (const struct sockaddr *)peer);
+}
+
+static const struct loop_listener_ops admin_listener_ops = {.on_accept = on_admin_accept};
+
+static int start_admin(struct server *s) {
+    const struct admin_options *o = &s->options->admin;
+    const struct admin_host host = {s, on_admin_reload, on_admin_drain, is_ready, is_alive};
+    struct listen_options listen = {.host = o->host, .port = o->port};
+    struct loop_listener_options options = {0};
+    struct sockaddr_storage address = {0};
+    socklen_t len = 0;
+    int error = resolve_listen(&listen, &address, &len);
+    if (!error)
+        error = admin_create(&s->admin, s->gateway, s->health, loop_io(s->control), o, &host);
+    if (!error)
+        error = loop_listener_open(&s->admin_listener, s->control, (struct sockaddr *)&address,
+                                   len, &options);
+    if (error) {
+        fprintf(stderr, "switchgear: cannot open the admin address %s:%u: %s\n", o->host, o->port,
+                strerror(-error));
+        return -1;
+    }
+    say_listening("admin listening", &listen, &s->admin_listener.address,
+                  s->admin_listener.address_len);
+    return 0;
+}
+
+/* ---- life -------------------------------------------------------------------------------- */
+
+static uint64_t random_seed(void) {
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+        seed = swg_now() ^ (uint64_t)getpid() << 32;
+    return seed;
+}
+
+/* A gateway wants as many descriptors as it may have. */
+static void raise_descriptor_limit(void) {
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = l.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &l);
+    }
+}
+
+static int create_shared(struct server *s) {
+    struct gateway_options *o = s->options;
+    struct gateway_environment e = {.clock = swg_now, .seed = random_seed()};
+    if (loop_create(&s->control) < 0 || metrics_create(&s->metrics, o->workers) < 0 ||
+        events_create(&s->events, NULL) < 0)
+        return -1;
+    e.metrics = s->metrics;
+    e.events = s->events;
+    return gateway_create(&s->gateway, o, &e) < 0 || names_create(&s->names, s->control) < 0 ||
+                   health_create(&s->health, s->gateway, loop_io(s->control)) < 0
+               ? -1
+               : 0;
+}
+
+static void settle_names(struct server *s) {
+    struct plan *plan = gateway_plan(s->gateway);
+    uint64_t until = swg_now() + SETTLE_NS;
+    names_follow(s->names, plan);
+    while (!names_are_settled(s->names) && swg_now() < until)
+        loop_turn(s->control, 50);
+    health_follow(s->health, plan);
+    plan_release(plan);
+}
+
+static int start_lanes(struct server *s) {
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        struct lane *lane = &s->lanes[i];
+        char name[24];
+        if (pthread_create(&lane->thread, NULL, lane_main, lane) != 0)
+            return -1;
+        lane->running = true;
+        snprintf(name, sizeof name, "worker-%u", i);
+        pthread_setname_np(lane->thread, name);
+    }
+    return 0;
+}
+
+static int create(struct server *s) {
+    sigset_t wanted;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGTERM);
+    sigaddset(&wanted, SIGINT);
+    sigaddset(&wanted, SIGHUP);
+    loop_signals_init(&s->signals, on_signal);
+    loop_listener_init(&s->admin_listener, &admin_listener_ops);
+    raise_descriptor_limit();
+    if (loop_signals_block(&wanted, NULL) < 0 || create_shared(s) < 0) {
+        fprintf(stderr, "switchgear: cannot start: %s\n", strerror(errno ? errno : ENOMEM));
+        return -1;
+    }
+    s->lanes = calloc(s->options->workers, sizeof *s->lanes);
+    for (; s->lanes && s->lane_count < s->options->workers; s->lane_count++) {
+        if (lane_create(s, &s->lanes[s->lane_count], s->lane_count) < 0) {
+            s->lane_count++;
+            fprintf(stderr, "switchgear: cannot start worker %u\n", s->lane_count);
+            return -1;
+        }
+    }
+    settle_names(s);
+    if (loop_signals_open(&s->signals, s->control, &wanted) < 0 || listen_all(s) < 0)
+        return -1;
+    if (s->options->admin.enabled && start_admin(s) < 0)
+        return -1;
+    io_timer_init(&s->tick, on_tick);
+    io_timer_init(&s->drain_timer, on_drain_timer);
+    s->flush.run = flush_log;
+    loop_hook_add(s->control, &s->flush);
+    on_tick(&s->tick);
+    return start_lanes(s);
+}
+
+int server_create(struct server **out, struct gateway_options *o) {
+    struct server *s = calloc(1, sizeof *s);
+    *out = NULL;
+    if (!s)
+        return -1;
+    s->options = gateway_options_hold(o);
+    log_open(&(struct log_settings){.format = o->log.logfmt ? LOG_LOGFMT : LOG_JSON,
+                                    .level = (enum log_level)o->log.level});
+    if (create(s) < 0) {
+        server_destroy(s);
+        return -1;
+    }
+    *out = s;
+    return 0;
+}
+
+int server_run(struct server *s) {
+    return loop_run(s->control) < 0 ? 1 : 0;
+}
+
+void server_destroy(struct server *s) {
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < s->lane_count; i++)
+        lane_destroy(&s->lanes[i]);
+    free(s->lanes);
+    loop_listener_close(&s->admin_listener);
+    admin_destroy(s->admin);
+    health_destroy(s->health);
+    names_destroy(s->names);
+    loop_signals_close(&s->signals);
+    gateway_destroy(s->gateway);
+    if (s->control) {
+        loop_turn(s->control, 0);
+        loop_destroy(s->control);
+    }
+    metrics_destroy(s->metrics);
+    events_destroy(s->events);
+    log_close();
+    gateway_options_release(s->options);
+    free(s);
+}

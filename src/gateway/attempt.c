@@ -1,0 +1,266 @@
+/* attempt.c - the request on its way to an upstream.
+ *
+ * The head is written anew for each attempt. The body goes out as it comes in;
+ * what has come is also kept, up to a limit, so that another attempt can begin
+ * with it. Once it outgrows the limit the request goes on, and the engine is
+ * told that it cannot be repeated. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "gateway/exchange.h"
+#include "gateway/fields.h"
+
+/* ---- the head ------------------------------------------------------------ */
+
+static void write_path(struct buf *b, const struct leg *leg) {
+    const struct exchange *x = leg->x;
+    const struct endpoint_options *e = &leg->service->options->endpoints[leg->endpoint];
+    struct bytes path = x->parts.path;
+    buf_string(b, e->base_path);
+    if (leg->path) {
+        buf_string(b, leg->path);
+    } else {
+        const struct route_options *route = x->route.route;
+        struct bytes strip = bytes_of(route ? route->strip_prefix : NULL);
+        if (strip.len && bytes_starts(path, strip)) {
+            path = (struct bytes){path.at + strip.len, path.len - strip.len};
+            if (!path.len || path.at[0] != '/')
+                buf_char(b, '/');
+        }
+        buf_bytes(b, path);
+    }
+    if (x->parts.query.at) {
+        buf_char(b, '?');
+        buf_bytes(b, x->parts.query);
+    }
+}
+
+/* Who asked, for whom, and how: believed from trusted clients, else replaced,
+ * so that nobody can pretend to be somebody else. */
+static void write_forwarded(struct buf *b, const struct exchange *x) {
+    const struct http1_head *r = &x->request;
+    bool trusted = client_is_trusted(x->client, x->plan->options);
+    char address[64], bare[64];
+    size_t len = client_address_text(x->client, address, false);
+    size_t bare_len = client_address_text(x->client, bare, true);
+    struct bytes proto = BYTES("http"), host = x->host;
+    struct bytes chain = {0}, forwarded = {0};
+    if (trusted) {
+        struct bytes told = fields_find(r, HTTP_X_FORWARDED_PROTO);
+        proto = told.len ? told : proto;
+        told = fields_find(r, HTTP_X_FORWARDED_HOST);
+        host = told.len ? told : host;
+        chain = fields_find(r, HTTP_X_FORWARDED_FOR);
+        forwarded = fields_find(r, HTTP_FORWARDED);
+    }
+    buf_literal(b, "X-Forwarded-For: ");
+    if (chain.len) {
+        buf_bytes(b, chain);
+        buf_literal(b, ", ");
+    }
+    buf_append(b, bare, bare_len);
+    buf_literal(b, "\r\nX-Forwarded-Proto: ");
+    buf_bytes(b, proto);
+    buf_literal(b, "\r\nX-Forwarded-Host: ");
+    buf_bytes(b, host);
+    buf_literal(b, "\r\nForwarded: ");
+    if (forwarded.len) {
+        buf_bytes(b, forwarded);
+        buf_literal(b, ", ");
+    }
+    buf_literal(b, "for=");
+    buf_append(b, address, len);
+    buf_literal(b, ";host=\"");
+    buf_bytes(b, x->host);
+    buf_literal(b, "\";proto=http\r\n");
+}
+
+static void write_framing(struct buf *b, const struct exchange *x) {
+    const struct http1_head *r = &x->request;
+    if (r->framing == HTTP1_BODY_CHUNKED) {
+        buf_literal(b, "Transfer-Encoding: chunked\r\n");
+    } else if (r->framing == HTTP1_BODY_LENGTH && r->has_content_length) {
+        buf_literal(b, "Content-Length: ");
+        buf_uint(b, r->content_length);
+        buf_literal(b, "\r\n");
+    }
+    if (x->expects_continue)
+        buf_literal(b, "Expect: 100-continue\r\n");
+    bool upgrade = r->upgrade;
+    if (upgrade) {
+        buf_literal(b, "Upgrade: ");
+        buf_bytes(b, fields_find(r, HTTP_UPGRADE));
+        buf_literal(b, "\r\n");
+    }
+    if (r->te_trailers)
+        buf_literal(b, "TE: trailers\r\n");
+    if (upgrade || r->te_trailers) {
+        buf_literal(b, "Connection: ");
+        buf_string(b, upgrade && r->te_trailers ? "upgrade, te" : upgrade ? "upgrade" : "te");
+        buf_literal(b, "\r\n");
+    }
+}
+
+static void write_head(struct buf *b, const struct leg *leg) {
+    const struct exchange *x = leg->x;
+    const struct service_options *o = leg->service->options;
+    buf_bytes(b, x->request.method_text);
+    buf_char(b, ' ');
+    write_path(b, leg);
+    buf_literal(b, " HTTP/1.1\r\nHost: ");
+    if (o->transport.preserve_host && x->host.len)
+        buf_bytes(b, x->host);
+    else
+        buf_string(b, o->endpoints[leg->endpoint].authority);
+    buf_literal(b, "\r\n");
+    fields_copy(b, &x->request, x->head_end, fields_dropped_from_requests(), x->nominated);
+    write_framing(b, x);
+    write_forwarded(b, x);
+    buf_literal(b, "X-Request-Id: ");
+    buf_bytes(b, x->request_id);
+    buf_literal(b, "\r\nX-Correlation-Id: ");
+    buf_bytes(b, x->correlation_id);
+    buf_string(b, x->request.minor ? "\r\nVia: 1.1 switchgear\r\n\r\n"
+                                   : "\r\nVia: 1.0 switchgear\r\n\r\n");
+}
+
+/* ---- the body ------------------------------------------------------------ */
+
+/* Sends bytes of the body in the framing of the request; `more` pieces of the
+ * head may stand before it in iov[0]. */
+static void send_framed(struct leg *leg, struct bytes head, struct bytes piece, bool last) {
+    struct exchange *x = leg->x;
+    char size[24];
+    struct iovec iov[5];
+    int n = 0;
+    if (head.len)
+        iov[n++] = (struct iovec){(void *)head.at, head.len};
+    bool chunked = x->request.framing == HTTP1_BODY_CHUNKED;
+    if (piece.len) {
+        if (chunked)
+            iov[n++] = (struct iovec){
+                size, (size_t)snprintf(size, sizeof size, "%zx\r\n", piece.len)};
+        iov[n++] = (struct iovec){(void *)piece.at, piece.len};
+        if (chunked)
+            iov[n++] = (struct iovec){(void *)"\r\n", 2};
+    }
+    char *end = NULL;
+    if (last && chunked) {
+        size_t trailers = x->upload.trailers_len;
+        end = arena_printf(&x->arena, "0\r\n%.*s\r\n", (int)trailers,
+                           x->trailers ? x->trailers : "");
+        if (end)
+            iov[n++] = (struct iovec){end, 5 + trailers};
+    }
+    if (n && io_send(&leg->up->stream, iov, n) < 0)
+        io_abort(&leg->up->stream); /* no memory: never a shortened request */
+}
+
+/* The clocks of the call stand still while it is the client who is waited for. */
+static struct swg_step tell_progress(struct leg *leg) {
+    struct exchange *x = leg->x;
+    uint64_t now = exchange_now(x);
+    if (leg->body_sent && !io_pending(&leg->up->stream) && leg->up->state != UPSTREAM_CONNECTING)
+        return swg_call_on_sent(&leg->call, now);
+    bool caller = !x->upload_done && !x->expects_continue && !io_pending(&leg->up->stream);
+    return swg_call_on_upload(&leg->call, caller, now);
+}
+
+void attempt_send_kept(struct leg *leg) {
+    struct exchange *x = leg->x;
+    if (!leg->up || leg->body_sent)
+        return;
+    struct bytes rest = {0};
+    if (!x->kept_dropped && leg->kept_sent < x->kept.len) {
+        rest = (struct bytes){x->kept.at + leg->kept_sent, x->kept.len - leg->kept_sent};
+        leg->kept_sent = x->kept.len;
+    }
+    leg->body_sent = x->upload_done;
+    send_framed(leg, (struct bytes){0}, rest, leg->body_sent);
+    struct swg_step step = tell_progress(leg);
+    if (x->upload_paused && attempt_wants_body(x) && step.action == SWG_DO_WAIT) {
+        leg->wake_ns = step.wake_ns;
+        client_resume_upload(x->client);
+        return;
+    }
+    leg_run(leg, step);
+}
+
+void attempt_send_piece(struct leg *leg, struct bytes piece) {
+    if (leg->up && !leg->body_sent)
+        send_framed(leg, (struct bytes){0}, piece, false);
+}
+
+void attempt_send_end(struct leg *leg) {
+    if (!leg->up || leg->body_sent)
+        return;
+    leg->body_sent = true;
+    send_framed(leg, (struct bytes){0}, (struct bytes){0}, true);
+}
+
+bool attempt_wants_body(const struct exchange *x) {
+    if (x->upload_done)
+        return false;
+    const struct leg *leg = x->leg;
+    if (x->gathering)
+        return true;
+    if (!leg)
+        return false;
+    if (leg->up && leg->up->state != UPSTREAM_HELD)
+        return io_pending(&leg->up->stream) == 0;
+    return !x->kept_dropped && x->kept.len < leg->service->options->transport.body_keep;
+}
+
+/* ---- beginning ----------------------------------------------------------- */
+
+static bool is_local_error(int os_error) {
+    return os_error == EMFILE || os_error == ENFILE || os_error == ENOMEM || os_error == ENOBUFS ||
+           os_error == EADDRNOTAVAIL;
+}
+
+static void fail_locally(struct leg *leg, int os_error) {
+    bool local = is_local_error(os_error);
+    if (os_error == EMFILE || os_error == ENFILE)
+        worker_shed(leg->x->worker);
+    struct swg_answer answer = {.kind = local ? SWG_UNAVAILABLE_LOCALLY : SWG_CONNECT_FAILED};
+    leg_run(leg, swg_call_on_answer(&leg->call, &answer, exchange_now(leg->x)));
+}
+
+void attempt_begin(struct leg *leg) {
+    struct exchange *x = leg->x;
+    struct worker *w = x->worker;
+    struct target *target = leg->service->targets[leg->endpoint];
+    bool once = !http_method_is_idempotent(x->request.method);
+    int os_error = 0;
+    leg->body_sent = false;
+    leg->kept_sent = 0;
+    leg->up = upstream_get(w, target, leg, once, &os_error);
+    if (!leg->up) {
+        fail_locally(leg, os_error);
+        return;
+    }
+    bool connected = leg->up->state == UPSTREAM_HEAD;
+    struct buf head;
+    buf_init_fixed(&head, w->scratch, WORKER_SCRATCH);
+    write_head(&head, leg);
+    if (head.failed) {
+        leg_abandon(leg);
+        fail_locally(leg, ENOMEM);
+        return;
+    }
+    if (connected)
+        (void)swg_call_on_connected(&leg->call, exchange_now(x));
+    struct bytes kept = {x->kept.at, x->kept.len};
+    leg->kept_sent = kept.len;
+    leg->body_sent = x->upload_done;
+    send_framed(leg, buf_view(&head), kept, leg->body_sent);
+    struct swg_step step = tell_progress(leg);
+    bool resume = x->upload_paused && !x->client->feeding && attempt_wants_body(x);
+    if (resume && step.action == SWG_DO_WAIT) {
+        leg->wake_ns = step.wake_ns;
+        exchange_set_timer(x);
+        client_resume_upload(x->client);
+        return;
+    }
+    leg_run(leg, step);
+}

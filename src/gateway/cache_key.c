@@ -1,0 +1,106 @@
+/* cache_key.c - what is hashed, and how it is kept apart.
+ *
+ * Each part goes in as a tag, its length, and its bytes, so that no part can
+ * pretend to be the end of one and the beginning of the next. Several values
+ * of one field stay several. */
+#include "gateway/cache_key.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+
+/* The algorithm is looked up once: EVP_sha256() would do so for every key.
+ * Written under sha256_once, read after it; never freed, as the library's own
+ * tables. */
+static EVP_MD *sha256;
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+
+static void fetch_sha256(void) {
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
+/* Names of parts in the hash; part of the format, never renumbered. */
+enum tag {
+    TAG_SERVICE = 1,
+    TAG_METHOD,
+    TAG_HOST,
+    TAG_PATH,
+    TAG_QUERY,
+    TAG_NO_QUERY,
+    TAG_BODY,
+    TAG_FIELD_NAME,
+    TAG_FIELD_VALUE,
+};
+
+enum { FOLD_PIECE = 128 };
+
+static bool add_tag(EVP_MD_CTX *hash, enum tag tag, size_t len) {
+    unsigned char head[9] = {(unsigned char)tag};
+    for (int i = 0; i < 8; i++)
+        head[1 + i] = (unsigned char)((uint64_t)len >> (8 * i));
+    return EVP_DigestUpdate(hash, head, sizeof(head)) == 1;
+}
+
+static bool add(EVP_MD_CTX *hash, enum tag tag, struct bytes part) {
+    return add_tag(hash, tag, part.len) &&
+           (!part.len || EVP_DigestUpdate(hash, part.at, part.len) == 1);
+}
+
+/* The same, with ASCII letters made small. */
+static bool add_folded(EVP_MD_CTX *hash, enum tag tag, struct bytes part) {
+    if (!add_tag(hash, tag, part.len))
+        return false;
+    while (part.len) {
+        unsigned char piece[FOLD_PIECE];
+        size_t n = part.len < sizeof(piece) ? part.len : sizeof(piece);
+        for (size_t i = 0; i < n; i++) {
+            unsigned char c = (unsigned char)part.at[i];
+            piece[i] = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+        }
+        if (EVP_DigestUpdate(hash, piece, n) != 1)
+            return false;
+        part.at += n;
+        part.len -= n;
+    }
+    return true;
+}
+
+static bool add_field(EVP_MD_CTX *hash, struct bytes name, const struct cache_key_parts *parts) {
+    if (!add_folded(hash, TAG_FIELD_NAME, name))
+        return false;
+    for (uint16_t i = 0; i < parts->field_count; i++) {
+        const struct http_field *f = &parts->fields[i];
+        if (bytes_equal_nocase(f->name, name) && !add(hash, TAG_FIELD_VALUE, f->value))
+            return false;
+    }
+    return true;
+}
+
+static bool add_all(EVP_MD_CTX *hash, const struct cache_key_parts *parts,
+                    const struct cache_options *options) {
+    uint32_t wanted = options->key;
+    bool ok = add(hash, TAG_SERVICE, parts->service);
+    if (wanted & KEY_METHOD)
+        ok = ok && add(hash, TAG_METHOD, parts->method);
+    if (wanted & KEY_HOST)
+        ok = ok && add_folded(hash, TAG_HOST, parts->host);
+    if (wanted & KEY_PATH)
+        ok = ok && add(hash, TAG_PATH, parts->path);
+    if (wanted & KEY_QUERY)
+        ok = ok && add(hash, parts->query.at ? TAG_QUERY : TAG_NO_QUERY, parts->query);
+    if (wanted & KEY_BODY)
+        ok = ok && add(hash, TAG_BODY, parts->body);
+    for (uint32_t i = 0; ok && i < options->header_count; i++)
+        ok = add_field(hash, bytes_of(options->headers[i]), parts);
+    return ok;
+}
+
+int cache_key_make(struct cache_key *key, const struct cache_key_parts *parts,
+                   const struct cache_options *options) {
+    pthread_once(&sha256_once, fetch_sha256);
+    EVP_MD_CTX *hash = sha256 ? EVP_MD_CTX_new() : NULL;
+    bool ok = hash && EVP_DigestInit_ex2(hash, sha256, NULL) == 1 &&
+              add_all(hash, parts, options) && EVP_DigestFinal_ex(hash, key->bytes, NULL) == 1;
+    EVP_MD_CTX_free(hash);
+    return ok ? 0 : -ENOMEM;
+}

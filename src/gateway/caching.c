@@ -1,0 +1,262 @@
+/* caching.c - an exchange and the cache: fresh answers before the service is
+ * asked, stale ones when it fails, and filling from what passes by. */
+#include "gateway/caching.h"
+
+#include "gateway/cache_meta.h"
+#include "gateway/fields.h"
+#include "gateway/gateway.h"
+
+static struct cache *cache_of(const struct exchange *x) {
+    return x->worker->gateway->cache;
+}
+
+static const struct cache_options *options_of(const struct exchange *x) {
+    return &x->service->options->cache;
+}
+
+/* ---- which requests, under which name ---------------------------------------- */
+
+static bool make_key(struct exchange *x, struct cache_key *key, bool as_get) {
+    const struct http1_head *r = &x->request;
+    bool body = !as_get && r->method != HTTP_HEAD && !x->kept_dropped;
+    struct cache_key_parts parts = {
+        .service = bytes_of(x->service->options->name),
+        /* HEAD is answered from what GET has brought */
+        .method = as_get || r->method == HTTP_HEAD ? BYTES("GET") : r->method_text,
+        .host = x->host,
+        .path = x->parts.path,
+        .query = x->parts.query,
+        .body = body ? (struct bytes){x->kept.at, x->kept.len} : (struct bytes){0},
+        .fields = r->fields,
+        .field_count = r->field_count,
+    };
+    return cache_key_make(key, &parts, options_of(x)) == 0;
+}
+
+/* A request with a body has a name of its own only where the body is part of
+ * it, and that is the user's word that it only reads. */
+static bool is_cacheable(const struct exchange *x) {
+    const struct cache_options *o = options_of(x);
+    if (!o->enabled || x->service->options->policy.no_cache || x->request.upgrade)
+        return false;
+    if (x->request.method == HTTP_GET || x->request.method == HTTP_HEAD)
+        return x->request.framing == HTTP1_BODY_NONE || x->request.content_length == 0 ||
+               (o->key & KEY_BODY);
+    return x->request.method == HTTP_POST && (o->key & KEY_BODY);
+}
+
+bool caching_needs_body(const struct exchange *x) {
+    return is_cacheable(x) && (options_of(x)->key & KEY_BODY) && !x->upload_done;
+}
+
+bool caching_wanted(struct exchange *x) {
+    if (x->flight || !is_cacheable(x)) /* a refresh has its flight already */
+        return false;
+    if ((options_of(x)->key & KEY_BODY) && (!x->upload_done || x->kept_dropped))
+        return false;
+    x->has_cache_key = make_key(x, &x->cache_key, false);
+    return x->has_cache_key;
+}
+
+static void read_request(const struct exchange *x, struct cache_request *r) {
+    cache_request_read(r, x->request.fields, x->request.field_count);
+    r->alone = x->request.method == HTTP_HEAD;
+}
+
+/* ---- looking up --------------------------------------------------------------- */
+
+static void on_ready_here(struct io_task *task) {
+    struct exchange *x = container_of(task, struct exchange, cache_ready);
+    if (!x->waiting_for_cache) { /* it had left: only the memory waited */
+        exchange_memory_seen(x);
+        return;
+    }
+    x->waiting_for_cache = false;
+    leg_look_up(x->leg);
+}
+
+/* On the thread of whoever ended the wait. */
+static void on_ready(struct cache_waiter *waiter) {
+    struct exchange *x = container_of(waiter, struct exchange, waiter);
+    x->cache_ready = (struct io_task){NULL, on_ready_here};
+    io_post(x->worker->io, &x->cache_ready);
+}
+
+static void note_hit(struct exchange *x, const struct cache_entry *entry) {
+    x->cache_status =
+        arena_printf(&x->arena, "hit; ttl=%lld",
+                     (long long)cache_entry_left_s(entry, exchange_now(x)));
+}
+
+enum caching_found caching_look_up(struct leg *leg, struct cache_entry **entry) {
+    struct exchange *x = leg->x;
+    struct cache_request request;
+    struct cache_result result = {0};
+    read_request(x, &request);
+    x->waiter.on_ready = on_ready;
+    enum cache_found found = cache_look_up(cache_of(x), &x->cache_key, &request, &x->waiter,
+                                           exchange_now(x), &result);
+    *entry = result.entry;
+    switch (found) {
+    case CACHE_STALE_REFRESH:
+        exchange_begin_refresh(x, result.flight);
+        note_hit(x, result.entry);
+        return CACHING_FRESH;
+    case CACHE_FRESH:
+    case CACHE_STALE:
+        note_hit(x, result.entry);
+        return CACHING_FRESH;
+    case CACHE_MISS_LEAD:
+        x->flight = result.flight;
+        x->cache_status = "fwd=miss";
+        return CACHING_MISS;
+    case CACHE_MISS_ALONE:
+        x->cache_status = "fwd=miss";
+        return CACHING_MISS;
+    case CACHE_WAIT:
+        x->waiting_for_cache = true;
+        return CACHING_WAIT;
+    case CACHE_UNAVAILABLE:
+        break;
+    }
+    return CACHING_UNAVAILABLE;
+}
+
+void caching_leave(struct exchange *x) {
+    if (!x->waiting_for_cache)
+        return;
+    x->waiting_for_cache = false;
+    if (!cache_leave(cache_of(x), &x->waiter))
+        x->memory_held++; /* on_ready is on its way */
+}
+
+/* ---- answering ------------------------------------------------------------------ */
+
+void caching_reply(struct exchange *x, struct cache_entry *entry, const char *source, bool stale) {
+    struct buf fields;
+    struct bytes lines = cache_entry_lines(entry);
+    size_t size = lines.len + 128;
+    char *memory = arena_alloc(&x->arena, size);
+    int status = cache_entry_status(entry);
+    if (!memory) {
+        cache_entry_release(entry);
+        client_abort(x->client);
+        return;
+    }
+    buf_init_fixed(&fields, memory, size);
+    buf_bytes(&fields, lines);
+    buf_literal(&fields, "Age: ");
+    buf_uint(&fields, cache_entry_age_s(entry, exchange_now(x)));
+    buf_literal(&fields, "\r\n");
+    if (stale)
+        buf_literal(&fields, "Warning: 110 switchgear \"Response is Stale\"\r\n");
+    bool reads = x->request.method == HTTP_GET || x->request.method == HTTP_HEAD;
+    if (reads && cache_entry_matches(entry, x->request.fields, x->request.field_count))
+        status = 304;
+    x->entry = entry; /* released when the exchange ends: its body is not copied */
+    reply_dated(x, status, buf_view(&fields), cache_entry_body(entry), source);
+}
+
+enum tier_result tier_stale(struct leg *leg, const struct tier_options *tier) {
+    struct exchange *x = leg->x;
+    struct cache_request request;
+    if (leg->parent || !x->has_cache_key)
+        return TIER_FAILED;
+    read_request(x, &request);
+    struct cache_entry *entry =
+        cache_find_stale(cache_of(x), &x->cache_key, &request, tier->stale.max_ns,
+                         options_of(x)->force_stale, exchange_now(x));
+    if (!entry)
+        return TIER_FAILED;
+    bool fresh = cache_entry_is_fresh(entry, exchange_now(x));
+    x->cache_status = arena_printf(&x->arena, "hit; ttl=%lld; detail=stale-if-error",
+                                   (long long)cache_entry_left_s(entry, exchange_now(x)));
+    leg_answered_by_tier(leg);
+    caching_reply(x, entry, "stale", !fresh);
+    return TIER_ANSWERED;
+}
+
+/* ---- filling ---------------------------------------------------------------------- */
+
+/* RFC 9111 section 4.4: a write that succeeded makes what was read before void. */
+static void invalidate(struct exchange *x, int status) {
+    struct cache_key key;
+    if (options_of(x)->enabled && status >= 200 && status < 400 &&
+        !http_method_is_safe(x->request.method) && !is_cacheable(x) && make_key(x, &key, true))
+        cache_invalidate(cache_of(x), &key);
+}
+
+static struct bytes stored_lines(struct exchange *x, const struct http1_head *head,
+                                 const char *head_end) {
+    struct field_set drop = *fields_dropped_from_responses();
+    struct buf b;
+    size_t size = (size_t)(head_end - head->fields[0].name.at) + 64;
+    char *memory = arena_alloc(&x->arena, size);
+    if (!memory)
+        return (struct bytes){0};
+    field_set_add(&drop, HTTP_AGE);
+    field_set_add(&drop, HTTP_CACHE_STATUS);
+    buf_init_fixed(&b, memory, size);
+    fields_copy(&b, head, head_end, &drop, fields_are_nominated(head));
+    if (!fields_find(head, HTTP_DATE).at) {
+        buf_literal(&b, "Date: ");
+        buf_append(&b, worker_date(x->worker), 29);
+        buf_literal(&b, "\r\n");
+    }
+    return b.failed ? (struct bytes){0} : buf_view(&b);
+}
+
+void caching_head(struct leg *leg, const struct http1_head *head, const char *head_end) {
+    struct exchange *x = leg->x;
+    struct cache_request request;
+    struct cache_answer answer = {0};
+    invalidate(x, head->status);
+    if (!x->flight)
+        return;
+    if (leg->parent || !head->field_count) { /* a stand-in's answer is not the service's */
+        caching_failed(x);
+        return;
+    }
+    read_request(x, &request);
+    cache_answer_read(&answer, head->status, head->fields, head->field_count, &request,
+                      worker_unix_s(x->worker));
+    answer.length = head->framing == HTTP1_BODY_LENGTH ? head->content_length : UINT64_MAX;
+    answer.lines = stored_lines(x, head, head_end);
+    answer.facts.asked_ns = swg_call_story(&leg->call)->first_attempt_ns;
+    answer.facts.came_ns = exchange_now(x);
+    struct swg__cache_terms terms = cache_terms_of(options_of(x));
+    if (!answer.lines.at)
+        caching_failed(x);
+    else if (cache_fill_begin(&x->flight, &request, &answer, &terms) == SWG__STORE_OK)
+        x->cache_status = "fwd=miss; stored";
+    x->filling = x->flight != NULL;
+}
+
+void caching_data(struct exchange *x, struct bytes piece) {
+    if (x->filling)
+        (void)cache_fill_append(&x->flight, piece);
+}
+
+void caching_end(struct exchange *x, bool whole) {
+    if (!x->flight)
+        return;
+    if (whole && x->filling)
+        (void)cache_fill_commit(&x->flight, exchange_now(x));
+    else
+        cache_abandon(&x->flight, x->client->eof ? SWG__FLIGHT_CANCELLED : SWG__FLIGHT_FAILED,
+                      exchange_now(x));
+    x->filling = false;
+}
+
+void caching_failed(struct exchange *x) {
+    if (x->flight)
+        cache_abandon(&x->flight, SWG__FLIGHT_FAILED, exchange_now(x));
+    x->filling = false;
+}
+
+void caching_done(struct exchange *x) {
+    caching_leave(x);
+    caching_end(x, false);
+    cache_entry_release(x->entry);
+    x->entry = NULL;
+}

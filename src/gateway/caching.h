@@ -1,0 +1,35 @@
+/* caching.h - what an exchange does with the cache (cache.h). */
+#ifndef SWG_GATEWAY_CACHING_H
+#define SWG_GATEWAY_CACHING_H
+
+#include "gateway/cache.h"
+#include "gateway/exchange.h"
+
+/* Whether this request asks the cache; makes its key. */
+bool caching_wanted(struct exchange *);
+/* Whether the whole body must be here before that can be known. */
+bool caching_needs_body(const struct exchange *);
+
+enum caching_found {
+    CACHING_FRESH, /* entry */
+    CACHING_MISS,
+    CACHING_WAIT,        /* leg_look_up() is called again */
+    CACHING_UNAVAILABLE, /* only-if-cached, and it is not: 504 */
+};
+/* SWG_DO_LOOK_UP. */
+enum caching_found caching_look_up(struct leg *, struct cache_entry **);
+/* Sends an entry, whose reference passes over, and finishes. */
+void caching_reply(struct exchange *, struct cache_entry *, const char *source, bool stale);
+/* The look-up is not waited for any more. */
+void caching_leave(struct exchange *);
+
+/* The head of an answer that is being relayed; then its body; then its end. */
+void caching_head(struct leg *, const struct http1_head *, const char *head_end);
+void caching_data(struct exchange *, struct bytes piece);
+void caching_end(struct exchange *, bool whole);
+/* The service has not answered: who waits for it goes on alone. */
+void caching_failed(struct exchange *);
+/* The exchange is over: whatever is still held is given back. */
+void caching_done(struct exchange *);
+
+#endif

@@ -1,0 +1,391 @@
+/* client.c - see client.h. */
+#include "gateway/client.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "gateway/exchange.h"
+#include "gateway/gateway.h"
+
+/* How long a connection whose last answer was sent goes on reading, so that
+ * what the client still sends does not reset away what it has yet to read. */
+#define LINGER_NS SWG_SECONDS(2)
+
+/* At most one read of the loop, kept while the upstream cannot take it. */
+enum { IN_MAX = 1024 * 1024 };
+
+static const struct io_stream_ops client_ops;
+static void on_timer(struct io_timer *);
+
+/* ---- life -------------------------------------------------------------- */
+
+static void set_address(struct client *c, const struct sockaddr *peer) {
+    if (peer->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
+        c->address.s6_addr[10] = c->address.s6_addr[11] = 0xff;
+        memcpy(&c->address.s6_addr[12], &v4->sin_addr, 4);
+        c->port = ntohs(v4->sin_port);
+    } else if (peer->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)peer;
+        c->address = v6->sin6_addr;
+        c->port = ntohs(v6->sin6_port);
+    }
+}
+
+static const struct limit_options *limits_of(const struct client *c) {
+    return &c->worker->plan->options->limits;
+}
+
+static void refuse_connection(int fd) {
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+                                 "Retry-After: 1\r\nContent-Length: 0\r\n"
+                                 "Proxy-Status: switchgear; error=connection_limit_reached\r\n\r\n";
+    (void)!send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    close(fd);
+}
+
+void client_accept(struct worker *w, uint32_t listen_index, int fd, const struct sockaddr *peer) {
+    struct gateway *g = w->gateway;
+    uint32_t open = atomic_fetch_add_explicit(&g->clients, 1, memory_order_relaxed);
+    struct client *c = NULL;
+    if (open < w->plan->options->limits.connections)
+        c = calloc(1, sizeof *c);
+    if (!c) {
+        atomic_fetch_sub_explicit(&g->clients, 1, memory_order_relaxed);
+        refuse_connection(fd);
+        return;
+    }
+    c->worker = w;
+    c->listen_index = listen_index;
+    c->since_ns = io_now(w->io);
+    set_address(c, peer);
+    io_timer_init(&c->timer, on_timer);
+    c->stream.ops = &client_ops;
+    if (io_adopt(w->io, &c->stream, fd) < 0) {
+        atomic_fetch_sub_explicit(&g->clients, 1, memory_order_relaxed);
+        free(c);
+        close(fd);
+        return;
+    }
+    list_push_back(&w->clients, &c->link);
+    io_timer_set(w->io, &c->timer, c->since_ns + limits_of(c)->header_timeout_ns);
+    io_want_data(&c->stream, true);
+}
+
+static void drop_in(struct client *c) {
+    free(c->in);
+    c->in = NULL;
+    c->in_len = c->in_size = c->in_seen = 0;
+}
+
+struct client *client_create_sink(const struct client *like) {
+    struct client *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->worker = like->worker;
+    c->listen_index = like->listen_index;
+    c->address = like->address;
+    c->port = like->port;
+    c->sink = true;
+    c->state = CLIENT_BUSY;
+    c->stream.ops = &client_ops;
+    c->stream.io = like->stream.io;
+    c->stream.fd = -1;
+    list_init(&c->stream.ready);
+    io_timer_init(&c->timer, on_timer);
+    list_push_back(&c->worker->clients, &c->link);
+    atomic_fetch_add_explicit(&c->worker->gateway->clients, 1, memory_order_relaxed);
+    return c;
+}
+
+static void bury(struct client *c) {
+    if (c->state == CLIENT_DEAD)
+        return;
+    c->state = CLIENT_DEAD;
+    struct worker *w = c->worker;
+    io_timer_clear(w->io, &c->timer);
+    if (!c->feeding)
+        drop_in(c);
+    list_remove(&c->link);
+    list_push_back(&w->dead_clients, &c->link);
+    io_timer_set(w->io, &w->reaper, io_now(w->io));
+    atomic_fetch_sub_explicit(&w->gateway->clients, 1, memory_order_relaxed);
+    if (c->exchange)
+        exchange_cancel(c->exchange);
+}
+
+void client_close(struct client *c) {
+    io_close(&c->stream);
+    bury(c);
+}
+
+void client_abort(struct client *c) {
+    io_abort(&c->stream);
+    bury(c);
+}
+
+/* The last answer has been sent: lets the client read it, then closes. */
+static void linger(struct client *c) {
+    if (c->state == CLIENT_DEAD)
+        return;
+    c->state = CLIENT_LINGER;
+    if (!c->feeding)
+        drop_in(c);
+    io_shut(&c->stream);
+    if (c->eof && !io_pending(&c->stream)) {
+        client_close(c);
+        return;
+    }
+    io_want_data(&c->stream, true);
+    io_timer_set(c->worker->io, &c->timer, io_now(c->worker->io) + LINGER_NS);
+}
+
+/* ---- bytes in ----------------------------------------------------------- */
+
+static bool keep(struct client *c, const char *data, size_t len) {
+    if (c->in && data >= c->in && data < c->in + c->in_size) { /* a rest of what is kept already */
+        memmove(c->in, data, len);
+        c->in_len = (uint32_t)len;
+        return true;
+    }
+    if (len > IN_MAX - c->in_len)
+        return false;
+    if (c->in_len + len > c->in_size) {
+        uint32_t size = c->in_size ? c->in_size : 2048;
+        while (size < c->in_len + len)
+            size *= 2;
+        char *in = realloc(c->in, size);
+        if (!in)
+            return false;
+        c->in = in;
+        c->in_size = size;
+    }
+    memcpy(c->in + c->in_len, data, len);
+    c->in_len += (uint32_t)len;
+    return true;
+}
+
+/* Tries for a head at data; the exchange is begun, or the client answered. */
+static size_t take_head(struct client *c, const char *data, size_t len) {
+    const struct limit_options *l = limits_of(c);
+    struct http1_limits limits = {.head_bytes = l->header_bytes,
+                                  .target = l->url,
+                                  .fields = (uint16_t)l->headers,
+                                  .trailer_bytes = EXCHANGE_TRAILERS_MAX};
+    struct http1_head head = {.fields = c->worker->request_fields};
+    size_t used = 0;
+    enum http1_error e = http1_parse_request(data, len, c->in_seen, &limits, &head, &used);
+    if (e != HTTP1_OK) {
+        reply_bad_head(c, e);
+        linger(c);
+        return len;
+    }
+    if (!used) {
+        c->in_seen = (uint32_t)len;
+        if (c->state == CLIENT_IDLE) {
+            c->state = CLIENT_HEAD;
+            if (c->served) {
+                c->since_ns = io_now(c->worker->io);
+                io_timer_set(c->worker->io, &c->timer, c->since_ns + l->header_timeout_ns);
+            }
+        }
+        return 0;
+    }
+    c->in_seen = 0;
+    c->state = CLIENT_BUSY;
+    c->served++;
+    exchange_begin(c, &head, (struct bytes){data, used});
+    return used;
+}
+
+static size_t take(struct client *c, const char *data, size_t len) {
+    size_t used = 0;
+    switch ((enum client_state)c->state) {
+    case CLIENT_IDLE:
+    case CLIENT_HEAD:
+        return take_head(c, data, len);
+    case CLIENT_BUSY:
+    case CLIENT_TUNNEL:
+        if (c->exchange)
+            exchange_upload(c->exchange, data, len, &used);
+        return used;
+    case CLIENT_LINGER:
+    case CLIENT_DEAD:
+        return len;
+    }
+    return len;
+}
+
+/* Consumes what it can of `data` (which may be c->in itself: nobody frees that
+ * while feeding); the rest is kept, and reading pauses. */
+static void feed(struct client *c, const char *data, size_t len) {
+    c->feeding = true;
+    while (len) {
+        size_t used = take(c, data, len);
+        if (!used)
+            break;
+        data += used;
+        len -= used;
+    }
+    c->feeding = false;
+    if (c->state == CLIENT_DEAD || !len) {
+        drop_in(c);
+    } else if (!keep(c, data, len)) {
+        client_close(c);
+        return;
+    }
+    if (c->state == CLIENT_DEAD)
+        return;
+    bool waiting_for_head = c->state == CLIENT_IDLE || c->state == CLIENT_HEAD;
+    bool wanted = waiting_for_head || c->state == CLIENT_LINGER ||
+                  (c->exchange && !c->exchange->upload_paused && !len);
+    io_want_data(&c->stream, wanted);
+}
+
+static void feed_kept(struct client *c) {
+    if (c->feeding)
+        return;
+    feed(c, c->in ? c->in : "", c->in_len);
+}
+
+static void on_data(struct io_stream *s, const char *data, size_t len) {
+    struct client *c = container_of(s, struct client, stream);
+    if (!c->in_len) {
+        feed(c, data, len);
+        return;
+    }
+    if (!keep(c, data, len)) {
+        client_close(c);
+        return;
+    }
+    feed_kept(c);
+}
+
+void client_resume_upload(struct client *c) {
+    if (c->state != CLIENT_DEAD)
+        feed_kept(c);
+}
+
+static void on_drain(struct io_stream *s) {
+    struct client *c = container_of(s, struct client, stream);
+    if (c->exchange)
+        exchange_client_drained(c->exchange);
+    else if (c->state == CLIENT_LINGER && c->eof)
+        client_close(c);
+}
+
+static void on_end(struct io_stream *s, enum io_end end, int os_error) {
+    struct client *c = container_of(s, struct client, stream);
+    (void)os_error;
+    c->eof = true;
+    if (end == IO_END_EOF && io_pending(s) && !c->exchange) {
+        linger(c); /* it stopped sending, but still reads */
+        return;
+    }
+    if (end == IO_END_EOF && c->state == CLIENT_TUNNEL && c->exchange) {
+        size_t used;
+        exchange_upload(c->exchange, NULL, 0, &used); /* half-closed: the other half goes on */
+        return;
+    }
+    client_close(c);
+}
+
+static const struct io_stream_ops client_ops = {
+    .on_data = on_data, .on_drain = on_drain, .on_end = on_end};
+
+/* ---- between requests --------------------------------------------------- */
+
+void client_exchange_done(struct client *c, bool keep_open) {
+    c->exchange = NULL;
+    if (c->state == CLIENT_DEAD)
+        return;
+    if (c->sink) {
+        client_close(c);
+        return;
+    }
+    if (!keep_open || c->worker->draining) {
+        linger(c);
+        return;
+    }
+    c->state = CLIENT_IDLE;
+    c->since_ns = io_now(c->worker->io);
+    if (c->timer.due_ns == UINT64_MAX)
+        io_timer_set(c->worker->io, &c->timer, c->since_ns + limits_of(c)->idle_timeout_ns);
+    if (!c->feeding)
+        feed_kept(c);
+}
+
+void client_become_tunnel(struct client *c) {
+    c->state = CLIENT_TUNNEL;
+    io_timer_clear(c->worker->io, &c->timer);
+}
+
+/* One timer serves all states, and is not moved for every request: when it
+ * fires it looks what it is for by now. */
+static void on_timer(struct io_timer *t) {
+    struct client *c = container_of(t, struct client, timer);
+    struct io *io = c->worker->io;
+    uint64_t due = UINT64_MAX;
+    switch ((enum client_state)c->state) {
+    case CLIENT_IDLE:
+        due = c->since_ns + (c->served ? limits_of(c)->idle_timeout_ns
+                                       : limits_of(c)->header_timeout_ns);
+        break;
+    case CLIENT_HEAD:
+        due = c->since_ns + limits_of(c)->header_timeout_ns;
+        break;
+    case CLIENT_LINGER:
+        due = io_now(io);
+        break;
+    case CLIENT_BUSY:
+        due = io_now(io) + limits_of(c)->idle_timeout_ns;
+        break;
+    case CLIENT_TUNNEL:
+    case CLIENT_DEAD:
+        return;
+    }
+    if (due > io_now(io)) {
+        io_timer_set(io, t, due);
+        return;
+    }
+    if (c->state == CLIENT_HEAD)
+        reply_bad_head(c, HTTP1_OK); /* 408 */
+    client_close(c);
+}
+
+/* ---- who it is ----------------------------------------------------------- */
+
+size_t client_address_text(const struct client *c, char out[64], bool bare) {
+    char text[INET6_ADDRSTRLEN];
+    if (IN6_IS_ADDR_V4MAPPED(&c->address)) {
+        inet_ntop(AF_INET, &c->address.s6_addr[12], text, sizeof text);
+        return (size_t)snprintf(out, 64, "%s", text);
+    }
+    if (IN6_IS_ADDR_UNSPECIFIED(&c->address)) /* a unix socket */
+        return (size_t)snprintf(out, 64, "%s", bare ? "127.0.0.1" : "unknown");
+    inet_ntop(AF_INET6, &c->address, text, sizeof text);
+    return (size_t)snprintf(out, 64, bare ? "%s" : "\"[%s]\"", text);
+}
+
+static bool in_range(const struct in6_addr *address, const struct cidr *range) {
+    uint8_t whole = range->bits / 8, rest = range->bits % 8;
+    if (memcmp(address->s6_addr, range->address.s6_addr, whole) != 0)
+        return false;
+    uint8_t mask = (uint8_t)(0xff00 >> rest);
+    return !rest || !((address->s6_addr[whole] ^ range->address.s6_addr[whole]) & mask);
+}
+
+bool client_is_trusted(const struct client *c, const struct gateway_options *o) {
+    if (c->listen_index >= o->listen_count)
+        return false;
+    const struct listen_options *l = &o->listens[c->listen_index];
+    for (uint32_t i = 0; i < l->trusted_count; i++) {
+        if (in_range(&c->address, &l->trusted[i]))
+            return true;
+    }
+    return false;
+}

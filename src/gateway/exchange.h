@@ -1,0 +1,208 @@
+/* exchange.h - one request and its answer.
+ *
+ * The decisions are the engine's (struct swg_call); an exchange carries them
+ * out. It goes through legs: the first is the call to the route's own service;
+ * a fallback tier that is another service adds a leg with a call of its own.
+ *
+ *   client.c ──head──▶ exchange_begin ──step──▶ attempt.c ──▶ upstream.c
+ *      ▲                     ▲  │                                │
+ *      │                     │  └──tier──▶ tiers/…               │ answer
+ *      └── relay.c, reply.c ─┴───────────────────────────────────┘
+ *
+ * Whatever ends an exchange runs through exchange_finish(), once: metrics, one
+ * log line, memory back. Every handler ends with the call that may finish, and
+ * touches nothing after it. */
+#ifndef SWG_GATEWAY_EXCHANGE_H
+#define SWG_GATEWAY_EXCHANGE_H
+
+#include <switchgear/call.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/io.h"
+#include "gateway/cache.h"
+#include "gateway/client.h"
+#include "gateway/path.h"
+#include "gateway/plan.h"
+#include "gateway/upstream.h"
+#include "gateway/worker.h"
+#include "gateway/cache.h"
+#include "wire/http1.h"
+
+enum {
+    EXCHANGE_FIRST_BLOCK = 6 * 1024,
+    EXCHANGE_ARENA_MAX = 1024 * 1024,
+    EXCHANGE_LEGS_MAX = 4,
+    EXCHANGE_TRAILERS_MAX = 8 * 1024,
+};
+
+struct leg {
+    struct swg_call call;
+    struct exchange *x;
+    struct leg *parent; /* whose service tier this leg is */
+    struct service *service;
+    struct upstream *up;  /* under way, relaying, or holding an answer back */
+    const char *path;     /* replaces the request's path; NULL: the request's own */
+    uint64_t wake_ns;     /* when the call wants to be woken */
+    uint32_t endpoint;    /* of the running attempt */
+    uint32_t tier;        /* being tried */
+    bool body_sent;       /* the whole request is with `up` */
+    bool over;            /* its call has finished */
+    bool held;            /* `up` holds an answer that is relayed if no tier answers */
+    size_t kept_sent;     /* bytes of the kept body that `up` has */
+    struct io_task granted; /* a bulkhead slot came, perhaps from another thread */
+};
+
+/* How far the answer to the client is. */
+enum answer_state { ANSWER_NONE, ANSWER_BODY, ANSWER_WHOLE };
+
+struct exchange {
+    struct list link; /* worker->exchanges or worker->free_exchanges */
+    struct worker *worker;
+    struct client *client;
+    struct plan *plan;
+    struct service *service; /* the route's */
+    struct leg *leg;         /* the innermost */
+    struct leg root;
+    struct io_timer timer;
+
+    uint64_t serial; /* changes when the memory serves another request */
+    uint32_t memory_held; /* hand-offs from other threads that are still on their way */
+    bool over;           /* finished; only hand-offs keep the memory */
+
+    /* the request */
+    struct http1_head request;
+    const char *head_end; /* behind the last field line */
+    struct target_parts parts;
+    struct route_match route;
+    struct bytes host; /* as the client said */
+    struct bytes request_id, correlation_id;
+    struct http1_body upload; /* decoder */
+    struct buf kept;          /* body so far, for (re)sending */
+    bool kept_dropped;        /* outgrew what is kept */
+    bool upload_done;
+    bool upload_paused;       /* the client is not being read */
+    bool gathering;           /* the body comes first, the call begins after it */
+    bool nominated;           /* Connection names fields to drop */
+    bool head_only;           /* answer without body: HEAD */
+    bool expects_continue;    /* and no byte of the body has come yet */
+    char *trailers;           /* of the request, collected by the decoder */
+
+    /* the answer */
+    struct bytes out_head; /* written, not sent: goes out with the first bytes of the body */
+    enum answer_state answer;
+    int status;
+    enum http1_framing out_framing; /* towards the client */
+    bool close_client;        /* after this answer */
+    bool tunnel;
+    uint64_t out_bytes, in_bytes;
+    uint64_t out_left;        /* LENGTH framing: what the head promised and has not gone yet */
+
+    /* time */
+    uint64_t started_ns, moved_ns; /* moved: last time a byte of a body moved */
+    size_t pending_seen;
+
+    /* cache */
+    struct cache_waiter waiter;
+    struct io_task cache_ready; /* the wait is over, perhaps told by another thread */
+    bool waiting_for_cache;
+    bool has_cache_key;
+    bool filling;                /* the answer is being stored */
+    struct cache_flight *flight; /* we fetch for all: ended exactly once */
+    struct cache_entry *entry;   /* being sent */
+    const char *cache_status;    /* for Cache-Status; NULL: none */
+    struct cache_key cache_key;
+
+    struct arena arena;
+    _Alignas(16) char first_block[EXCHANGE_FIRST_BLOCK];
+};
+
+/* ---- exchange.c ---- */
+
+/* A whole head came (in the client's or the loop's memory: it is copied).
+ * `raw` is the head as bytes. Afterwards client->exchange is set, or the
+ * client was answered with an error and is lingering or closed. */
+void exchange_begin(struct client *, const struct http1_head *, struct bytes raw);
+/* The same request once more, for nobody but the cache; ends `flight`. */
+void exchange_begin_refresh(const struct exchange *, struct cache_flight *flight);
+/* One hand-off has arrived that only the memory waited for. */
+void exchange_memory_seen(struct exchange *);
+/* Bytes of the request's body. *used < len: the rest must wait
+ * (client_resume_upload() tells). False: the client is gone. */
+bool exchange_upload(struct exchange *, const char *data, size_t len, size_t *used);
+/* The client went away. */
+void exchange_cancel(struct exchange *);
+/* The client has taken all that was pending for it. */
+void exchange_client_drained(struct exchange *);
+/* Carries out what a leg's call said; may finish the exchange. */
+void leg_run(struct leg *, struct swg_step);
+/* Looks into the cache, for the first time or after a wait. */
+void leg_look_up(struct leg *);
+/* Its call is told that nobody waits for it any more. */
+void leg_cancel(struct leg *);
+/* Gives up the leg's attempt or held answer, and the legs of its tier. */
+void leg_abandon(struct leg *);
+/* A tier of this leg has answered: its call and those above it are over. Legs
+ * above may hold connections, which are closed. */
+void leg_answered_by_tier(struct leg *);
+/* The answer has gone to the client as far as it will; ends the exchange. */
+void exchange_finish(struct exchange *, bool whole);
+/* Arms the timer for the earliest of all legs' wishes and the idle limits. */
+void exchange_set_timer(struct exchange *);
+/* Bulkhead grants come here, from any thread. */
+void exchange_on_grant(struct swg_waiter *);
+
+static inline uint64_t exchange_now(const struct exchange *x) {
+    return io_now(x->worker->io);
+}
+
+/* ---- attempt.c: the request on its way to an upstream ---- */
+
+void attempt_begin(struct leg *);
+/* Sends what of the body has come and has not been sent to leg->up. */
+void attempt_send_kept(struct leg *);
+/* One more piece of the body, straight from the client. */
+void attempt_send_piece(struct leg *, struct bytes piece);
+void attempt_send_end(struct leg *);
+/* Whether more of the body should be read from the client now. */
+bool attempt_wants_body(const struct exchange *);
+
+/* ---- relay.c: an upstream's answer on its way to the client ---- */
+
+/* Head and rest are in the loop's or the upstream's memory. */
+void relay_head(struct leg *, const struct http1_head *, const char *head_end);
+void relay_interim(struct leg *, const struct http1_head *, const char *head_end);
+/* Body bytes (or, in a tunnel, any); ends the exchange when it was the last. */
+void relay_data(struct leg *, const char *data, size_t len);
+/* The upstream ended: the end of an until-close body, or a break. */
+void relay_end(struct leg *, bool clean);
+
+/* ---- reply.c: answers of our own ---- */
+
+/* A failure of the service, as design demands: JSON with the service's own
+ * message, Retry-After, Proxy-Status. Finishes the exchange. */
+void reply_failure(struct exchange *, const struct swg_story *);
+/* A refusal by the gateway itself: bad request, no route, too large. */
+void reply_error(struct exchange *, int status, const char *reason, const char *detail);
+/* A whole answer from memory: `fields` are finished lines. Finishes. */
+void reply_whole(struct exchange *, int status, struct bytes fields, struct bytes body,
+                 const char *source);
+/* The same, when Date is among the fields. */
+void reply_dated(struct exchange *, int status, struct bytes fields, struct bytes body,
+                 const char *source);
+/* Straight to a client that has no exchange (the head could not be parsed). */
+void reply_bad_head(struct client *, enum http1_error);
+/* Date, Via, X-Request-Id, Switchgear, Connection: what every answer has. */
+void reply_common_fields(struct exchange *, struct buf *, bool has_date, const char *source);
+
+/* ---- tiers/ ---- */
+
+/* Returns whether the tier has answered (the exchange is then finished or its
+ * relay has begun), failed, or will tell later. */
+enum tier_result { TIER_ANSWERED, TIER_FAILED, TIER_PENDING };
+enum tier_result tier_fixed(struct leg *, const struct tier_options *);
+enum tier_result tier_service(struct leg *, const struct tier_options *, struct service *,
+                              uint64_t deadline_ns);
+enum tier_result tier_stale(struct leg *, const struct tier_options *);
+
+#endif

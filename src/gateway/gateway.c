@@ -1,0 +1,233 @@
+/* gateway.c - see gateway.h. */
+#include "gateway/gateway.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "gateway/client.h"
+#include "gateway/history.h"
+#include "gateway/metrics.h"
+#include "gateway/worker.h"
+#include "observe/log.h"
+#include "gateway/cache.h"
+
+enum { CLIENT_RATES = 1 << 16, CACHE_SHARDS = 16 };
+
+static int64_t unix_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+uint64_t gateway_now(const struct gateway *g) {
+    return g->clock();
+}
+
+int gateway_create(struct gateway **out, struct gateway_options *o,
+                   const struct gateway_environment *e) {
+    *out = NULL;
+    struct gateway *g = calloc(1, sizeof *g);
+    if (!g)
+        return -ENOMEM;
+    pthread_mutex_init(&g->plan_lock, NULL);
+    g->worker_count = o->workers < GATEWAY_WORKERS_MAX ? o->workers : GATEWAY_WORKERS_MAX;
+    g->clock = e->clock;
+    g->events = e->events;
+    g->metrics = e->metrics;
+    g->seed = e->seed;
+    g->started_ns = e->clock();
+    g->started_unix_ms = unix_ms();
+    g->workers = calloc(g->worker_count, sizeof(struct worker *));
+    g->client_rates = calloc(CLIENT_RATES, sizeof *g->client_rates);
+    g->counters = gateway_metrics_create(g, e->metrics);
+    int error = g->workers && g->client_rates && g->counters ? 0 : -ENOMEM;
+    if (!error)
+        error = cache_create(&g->cache, o->cache_bytes, CACHE_SHARDS);
+    if (!error)
+        error = plan_create(&g->plan, g, o, NULL, g->started_ns);
+    if (error)
+        gateway_destroy(g);
+    else
+        *out = g;
+    return error;
+}
+
+void gateway_destroy(struct gateway *g) {
+    if (!g)
+        return;
+    plan_release(g->plan);
+    gateway_metrics_destroy(g->counters);
+    if (g->cache)
+        cache_destroy(g->cache);
+    pthread_mutex_destroy(&g->plan_lock);
+    free(g->client_rates);
+    free(g->workers);
+    free(g);
+}
+
+struct plan *gateway_plan(struct gateway *g) {
+    pthread_mutex_lock(&g->plan_lock);
+    struct plan *plan = g->plan ? plan_hold(g->plan) : NULL;
+    pthread_mutex_unlock(&g->plan_lock);
+    return plan;
+}
+
+/* ---- orders to the workers --------------------------------------------------- */
+
+enum order_kind { ORDER_ADOPT, ORDER_DRAIN, ORDER_CLOSE_IDLE, ORDER_ABORT };
+
+struct order {
+    struct io_task task;
+    struct worker *worker;
+    enum order_kind kind;
+    struct plan *plan;
+};
+
+static void carry_out(struct io_task *task) {
+    struct order *o = container_of(task, struct order, task);
+    switch (o->kind) {
+    case ORDER_ADOPT:
+        worker_adopt(o->worker, o->plan);
+        plan_release(o->plan);
+        break;
+    case ORDER_DRAIN:
+        worker_drain(o->worker, false);
+        break;
+    case ORDER_CLOSE_IDLE:
+        worker_drain(o->worker, true);
+        break;
+    case ORDER_ABORT:
+        worker_abort_all(o->worker);
+        break;
+    }
+    free(o);
+}
+
+/* All orders of one command are made before the first is given, so that it
+ * reaches every worker or none. */
+static int order_all(struct gateway *g, enum order_kind kind, struct plan *plan) {
+    struct order **orders = calloc(g->worker_count, sizeof(struct order *));
+    bool ok = orders != NULL;
+    for (uint32_t i = 0; ok && i < g->worker_count; i++)
+        ok = (orders[i] = calloc(1, sizeof **orders)) != NULL;
+    for (uint32_t i = 0; orders && i < g->worker_count; i++) {
+        if (!ok || !g->workers[i]) {
+            free(orders[i]);
+            continue;
+        }
+        *orders[i] = (struct order){{NULL, carry_out}, g->workers[i], kind, NULL};
+        if (plan)
+            orders[i]->plan = plan_hold(plan);
+        io_post(g->workers[i]->io, &orders[i]->task);
+    }
+    free(orders);
+    return ok ? 0 : -ENOMEM;
+}
+
+int gateway_reload(struct gateway *g, struct gateway_options *o) {
+    struct plan *old = gateway_plan(g);
+    struct plan *fresh;
+    int error = plan_create(&fresh, g, o, old, gateway_now(g));
+    if (!error)
+        error = order_all(g, ORDER_ADOPT, fresh);
+    if (error) {
+        plan_release(fresh);
+        plan_release(old);
+        return error;
+    }
+    pthread_mutex_lock(&g->plan_lock);
+    struct plan *before = g->plan;
+    g->plan = fresh;
+    pthread_mutex_unlock(&g->plan_lock);
+    cache_resize(g->cache, o->cache_bytes);
+    plan_release(before);
+    plan_release(old);
+    return 0;
+}
+
+void gateway_drain(struct gateway *g, bool close_idle) {
+    atomic_store_explicit(&g->draining, true, memory_order_relaxed);
+    order_all(g, close_idle ? ORDER_CLOSE_IDLE : ORDER_DRAIN, NULL);
+}
+
+bool gateway_is_idle(const struct gateway *g) {
+    return atomic_load_explicit(&g->clients, memory_order_relaxed) == 0;
+}
+
+void gateway_abort(struct gateway *g) {
+    order_all(g, ORDER_ABORT, NULL);
+}
+
+void gateway_tick(struct gateway *g) {
+    struct plan *plan = gateway_plan(g);
+    for (uint32_t i = 0; plan && i < plan->service_count; i++)
+        swg_policy_tick(plan->services[i].policy, gateway_now(g));
+    plan_release(plan);
+}
+
+/* ---- breakers -------------------------------------------------------------------- */
+
+/* The argument is the service's metrics, which live as long as the gateway; a
+ * service of a plan does not. */
+static void on_breaker(void *arg, const char *endpoint, const struct swg_breaker_event *e) {
+    struct service_metrics *s = arg;
+    if (e->from != e->to)
+        service_metrics_state_changed(s, e->to);
+    history_breaker_changed(service_metrics_gateway(s), service_metrics_name(s), endpoint, e);
+}
+
+void gateway_listen(struct gateway *g, struct service *s) {
+    (void)g;
+    swg_policy_listen(s->policy, on_breaker, s->metrics);
+}
+
+static void command_breaker(struct swg_breaker *b, const struct gateway_command *c,
+                            uint64_t now_ns) {
+    switch (c->verb) {
+    case GATEWAY_FORCE_OPEN:
+        swg_breaker_force(b, SWG_FORCED_OPEN, c->for_ns, now_ns);
+        break;
+    case GATEWAY_FORCE_CLOSE:
+        swg_breaker_force(b, SWG_FORCED_CLOSED, c->for_ns, now_ns);
+        break;
+    case GATEWAY_DISABLE:
+        swg_breaker_force(b, SWG_DISABLED, c->for_ns, now_ns);
+        break;
+    case GATEWAY_RESET:
+        swg_breaker_reset(b, now_ns);
+        break;
+    case GATEWAY_PROBE_NOW:
+        swg_breaker_probe_now(b, now_ns);
+        break;
+    }
+}
+
+int gateway_control(struct gateway *g, const struct gateway_command *c) {
+    struct plan *plan = gateway_plan(g);
+    struct service *s = plan ? plan_service(plan, bytes_of(c->service)) : NULL;
+    int found = -ENOENT;
+    if (s)
+        history_commanded(g, c);
+    for (uint32_t i = 0; s && i < swg_policy_endpoint_count(s->policy); i++) {
+        if (c->endpoint && strcmp(c->endpoint, swg_policy_endpoint_name(s->policy, i)) != 0)
+            continue;
+        command_breaker(swg_policy_breaker(s->policy, i), c, gateway_now(g));
+        found = 0;
+    }
+    plan_release(plan);
+    return found;
+}
+
+/* ---- rate limits per client ---------------------------------------------------------- */
+
+struct swg_rate_limiter *gateway_client_limiter(struct gateway *g, const struct service *s,
+                                                const struct client *c) {
+    uint64_t hash = g->seed; /* so that nobody can look for a neighbour to starve */
+    for (const char *p = s->options->name; *p; p++)
+        hash = (hash ^ (uint8_t)*p) * 0x100000001b3u;
+    for (int i = 0; i < 16; i++)
+        hash = (hash ^ c->address.s6_addr[i]) * 0x100000001b3u;
+    hash ^= hash >> 29;
+    return &g->client_rates[hash * 0x9e3779b97f4a7c15u >> 48];
+}

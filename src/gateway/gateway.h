@@ -1,0 +1,105 @@
+/* gateway.h - the gateway as a whole: what its workers share, and what the
+ * admin side and the command line may ask of it.
+ *
+ * Threading: a function says so where it may not be called from any thread.
+ * The "control thread" is the one that created the gateway. */
+#ifndef SWG_GATEWAY_GATEWAY_H
+#define SWG_GATEWAY_GATEWAY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <switchgear/policy.h>
+
+#include "base/io.h"
+#include "gateway/options.h"
+#include "gateway/plan.h"
+
+struct client;
+struct worker;
+struct cache;
+struct events;
+struct metrics;
+struct log;
+struct gateway_metrics;
+
+enum { GATEWAY_WORKERS_MAX = 256 };
+
+struct gateway {
+    uint32_t worker_count;
+    struct worker **workers;
+    pthread_mutex_t plan_lock; /* guards `plan`; held to read or swap the pointer */
+    struct plan *plan;
+    _Atomic uint32_t clients;   /* open connections; every worker adds and subtracts; relaxed */
+    _Atomic uint32_t exchanges; /* under way; the same */
+    _Atomic bool draining;      /* control thread sets, workers read; relaxed: a request late or
+                                   early does not matter */
+    _Atomic uint64_t reloads, reload_errors;
+    uint64_t started_ns;        /* monotonic */
+    int64_t started_unix_ms;
+    struct cache *cache;
+    struct events *events;
+    struct metrics *metrics;
+    struct gateway_metrics *counters;
+    uint64_t (*clock)(void); /* monotonic, for threads that have no loop's time */
+    struct swg_rate_limiter *client_rates; /* by hash of service and address */
+    uint64_t seed;
+};
+
+struct gateway_environment {
+    struct metrics *metrics; /* the caller's; these three outlive the gateway */
+    struct events *events;
+    uint64_t (*clock)(void); /* monotonic nanoseconds; any thread */
+    uint64_t seed;           /* from the system's randomness */
+};
+
+/* On the control thread, before any worker runs. 0 or -errno. */
+int gateway_create(struct gateway **out, struct gateway_options *,
+                   const struct gateway_environment *);
+/* After all workers are destroyed. */
+void gateway_destroy(struct gateway *);
+
+/* The plan in force, held for the caller. */
+struct plan *gateway_plan(struct gateway *);
+/* New options: makes a plan that takes over state, and hands it to all
+ * workers. 0, or -errno with nothing changed. Control thread. */
+int gateway_reload(struct gateway *, struct gateway_options *);
+/* Clients are told to close; after this no new connections should be accepted.
+ * `close_idle`: connections without a request are closed. */
+void gateway_drain(struct gateway *, bool close_idle);
+/* Whether everything has ended. */
+bool gateway_is_idle(const struct gateway *);
+/* Ends every exchange and connection. */
+void gateway_abort(struct gateway *);
+uint64_t gateway_now(const struct gateway *);
+/* The limiter of this client under a service with `rate_limit: {per: client}`.
+ * Limiters are shared by those few clients whose hashes meet. */
+struct swg_rate_limiter *gateway_client_limiter(struct gateway *, const struct service *,
+                                                const struct client *);
+/* Has the changes of the service's breakers counted, logged and remembered. */
+void gateway_listen(struct gateway *, struct service *);
+
+/* Runs what only time makes due: expiries, leases. Control thread, once a
+ * second or so. */
+void gateway_tick(struct gateway *);
+
+/* Manual control of a service, or, where `endpoint` is not NULL, of one
+ * endpoint; also written to the events. -ENOENT if there is none. */
+enum gateway_verb {
+    GATEWAY_FORCE_OPEN,
+    GATEWAY_FORCE_CLOSE,
+    GATEWAY_DISABLE,
+    GATEWAY_RESET,
+    GATEWAY_PROBE_NOW,
+};
+
+struct gateway_command {
+    enum gateway_verb verb;
+    const char *service;
+    const char *endpoint; /* NULL: all */
+    uint64_t for_ns;      /* SWG_NEVER: no end */
+    const char *author, *reason;
+};
+int gateway_control(struct gateway *, const struct gateway_command *);
+
+#endif

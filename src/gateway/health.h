@@ -1,0 +1,39 @@
+/* health.h - active checks: asks endpoints how they are when nobody else does.
+ *
+ * A check never opens a breaker: real traffic knows better. It closes one: where
+ * a service has a check, a breaker whose open time is over is probed by it, so
+ * that recovery needs no user's request (and costs none). The results are shown
+ * beside the breakers.
+ *
+ * Threading: the control thread. */
+#ifndef SWG_GATEWAY_HEALTH_H
+#define SWG_GATEWAY_HEALTH_H
+
+#include "base/io.h"
+#include "gateway/gateway.h"
+
+struct health;
+
+enum health_state { HEALTH_UNKNOWN, HEALTH_GOOD, HEALTH_BAD };
+
+struct health_reading {
+    enum health_state state;
+    uint64_t checked_ns; /* when the last check ended; 0: none yet */
+    uint64_t took_ns;
+    int status;          /* of the answer; 0: none came */
+    const char *cause;   /* static word: "", "refused", "timeout", "status", … */
+    uint64_t checks, failures;
+};
+
+int health_create(struct health **out, struct gateway *, struct io *);
+void health_destroy(struct health *);
+/* Checks what this plan says from now on; results of endpoints that stay are
+ * kept. */
+void health_follow(struct health *, struct plan *);
+/* Zeroed with HEALTH_UNKNOWN where there is no check. */
+void health_read(const struct health *, const struct service *, uint32_t endpoint,
+                 struct health_reading *);
+/* Checks everything of every open breaker now: force-recovery. */
+void health_probe_now(struct health *);
+
+#endif

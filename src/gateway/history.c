@@ -1,0 +1,93 @@
+/* history.c - see history.h. */
+#include "gateway/history.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "observe/events.h"
+#include "observe/log.h"
+
+static uint64_t unix_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void describe(char *text, size_t size, const struct swg_breaker_event *e) {
+    if (e->to == SWG_OPEN && e->manual_to == SWG_AUTOMATIC && e->open_until_ns != SWG_NEVER)
+        snprintf(text, size, "%u of %u calls failed, %u slow; refusing for %llu ms", e->bad_calls,
+                 e->calls, e->slow_calls,
+                 (unsigned long long)((e->open_until_ns - e->now_ns) / 1000000));
+    else
+        text[0] = '\0';
+}
+
+void history_breaker_changed(struct gateway *g, const char *service, const char *endpoint,
+                             const struct swg_breaker_event *e) {
+    char text[128];
+    describe(text, sizeof text, e);
+    const char *from = swg_breaker_word(e->from, e->manual_from);
+    const char *to = swg_breaker_word(e->to, e->manual_to);
+    events_add(g->events, &(struct event_info){.unix_ms = unix_ms(),
+                                               .kind = "state_change",
+                                               .service = service,
+                                               .endpoint = endpoint,
+                                               .from = from,
+                                               .to = to,
+                                               .cause = e->cause,
+                                               .text = text});
+    struct log_line line;
+    if (!log_begin(&line, e->to == SWG_OPEN ? LOG_WARN : LOG_INFO, "breaker changed"))
+        return;
+    log_str(&line, "service", service);
+    log_str(&line, "endpoint", endpoint);
+    log_str(&line, "from", from);
+    log_str(&line, "to", to);
+    log_str(&line, "cause", e->cause);
+    if (text[0])
+        log_str(&line, "detail", text);
+    log_end(&line);
+}
+
+static const char *verb_word(enum gateway_verb verb) {
+    switch (verb) {
+    case GATEWAY_FORCE_OPEN:
+        return "force-open";
+    case GATEWAY_FORCE_CLOSE:
+        return "force-close";
+    case GATEWAY_DISABLE:
+        return "disable";
+    case GATEWAY_RESET:
+        return "reset";
+    case GATEWAY_PROBE_NOW:
+        return "probe-now";
+    }
+    return "";
+}
+
+void history_commanded(struct gateway *g, const struct gateway_command *c) {
+    events_add(g->events, &(struct event_info){.unix_ms = unix_ms(),
+                                               .kind = "manual",
+                                               .service = c->service,
+                                               .endpoint = c->endpoint,
+                                               .to = verb_word(c->verb),
+                                               .cause = "manual",
+                                               .author = c->author,
+                                               .text = c->reason});
+    struct log_line line;
+    if (!log_begin(&line, LOG_WARN, "breaker controlled by hand"))
+        return;
+    log_str(&line, "service", c->service);
+    log_str(&line, "endpoint", c->endpoint);
+    log_str(&line, "command", verb_word(c->verb));
+    if (c->for_ns != SWG_NEVER)
+        log_dur(&line, "for_ms", c->for_ns);
+    log_str(&line, "author", c->author);
+    log_str(&line, "reason", c->reason);
+    log_end(&line);
+}
+
+void history_note(struct gateway *g, const char *kind, const char *author, const char *text) {
+    events_add(g->events, &(struct event_info){
+                              .unix_ms = unix_ms(), .kind = kind, .author = author, .text = text});
+}

@@ -1,0 +1,17 @@
+/* history.h - what happens to the gateway's breakers, as events and log lines. */
+#ifndef SWG_GATEWAY_HISTORY_H
+#define SWG_GATEWAY_HISTORY_H
+
+#include <switchgear/breaker.h>
+
+#include "gateway/gateway.h"
+
+/* Any thread, under no lock. */
+void history_breaker_changed(struct gateway *, const char *service, const char *endpoint,
+                             const struct swg_breaker_event *);
+/* Before the command is carried out: its effects follow as changes. */
+void history_commanded(struct gateway *, const struct gateway_command *);
+/* Anything else worth remembering: "reload", "drain". */
+void history_note(struct gateway *, const char *kind, const char *author, const char *text);
+
+#endif

@@ -1,0 +1,412 @@
+/* metrics.c - see metrics.h. */
+#include "gateway/metrics.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/exchange.h"
+#include "gateway/gateway.h"
+#include "gateway/request_log.h"
+#include "observe/log.h"
+
+enum { TIERS_MAX = 32, STATUSES = 600 };
+
+/* ---- the table ------------------------------------------------------------- */
+
+#define SERVICE  {"service", "name of the service in the configuration"}
+#define ENDPOINT {"endpoint", "URL of the endpoint in the configuration"}
+#define METHOD   {"method", "a registered HTTP method, or OTHER"}
+#define REASON   {"reason", "why, in the word that responses, logs and events use"}
+#define TIER     {"tier", "position and kind of the fallback tier, such as 1-stale"}
+
+/* id, type, name, unit, help, labels */
+#define FAMILIES(X)                                                                                \
+    X(REQUESTS, COUNTER, "gateway_proxy_requests_total", NULL,                                     \
+      "Requests answered, by whatever answered them.", SERVICE, METHOD,                            \
+      {"status", "HTTP status of the answer"})                                                     \
+    X(DURATION, HISTOGRAM, "gateway_proxy_request_duration_seconds", "seconds",                    \
+      "Time from a request's head to the end of its answer.", SERVICE, METHOD)                     \
+    X(BROKEN, COUNTER, "gateway_proxy_broken_answers_total", NULL,                                 \
+      "Answers that broke off after their head had gone to the client.", SERVICE)                  \
+    X(ATTEMPTS, COUNTER, "gateway_proxy_attempts_total", NULL,                                     \
+      "Attempts made on an endpoint.", SERVICE, ENDPOINT)                                          \
+    X(RETRIES, COUNTER, "gateway_proxy_retries_total", NULL, "Retries made.", SERVICE)             \
+    X(SKIPPED, COUNTER, "gateway_proxy_retries_skipped_total", NULL,                               \
+      "Retries that were due and not made.", SERVICE, REASON)                                      \
+    X(CHANGES, COUNTER, "gateway_circuit_breaker_state_changes_total", NULL,                       \
+      "Changes of an endpoint's breaker into a state.", SERVICE,                                   \
+      {"state", "closed, open or half_open"})                                                      \
+    X(STATE, GAUGE, "circuit_breaker_state", NULL,                                                 \
+      "State of the service's breaker: 0 closed, 1 open, 2 half-open.", SERVICE)                   \
+    X(ENDPOINT_STATE, GAUGE, "circuit_breaker_endpoint_state", NULL,                               \
+      "State of one endpoint's breaker: 0 closed, 1 open, 2 half-open.", SERVICE, ENDPOINT)        \
+    X(FORCED, GAUGE, "circuit_breaker_forced", NULL,                                               \
+      "1 for the state that an operator has forced, else 0.", SERVICE,                             \
+      {"state", "forced_open, forced_closed or disabled"})                                         \
+    X(FAILURES, COUNTER, "circuit_breaker_failures_total", NULL,                                   \
+      "Attempts that failed by the service's fault.", SERVICE)                                     \
+    X(SLOW, COUNTER, "circuit_breaker_slow_calls_total", NULL,                                     \
+      "Attempts slower than slow_call.", SERVICE)                                                  \
+    X(OVERLOADS, COUNTER, "circuit_breaker_overloads_total", NULL,                                 \
+      "Attempts that the service answered with 429.", SERVICE)                                     \
+    X(REJECTIONS, COUNTER, "circuit_breaker_rejections_total", NULL,                               \
+      "Calls refused without an attempt.", SERVICE, REASON)                                        \
+    X(TRIED, COUNTER, "fallback_tried_total", NULL, "Times a fallback tier was asked.", SERVICE,   \
+      TIER)                                                                                        \
+    X(ANSWERED, COUNTER, "fallback_answered_total", NULL, "Times a fallback tier answered.",       \
+      SERVICE, TIER)                                                                               \
+    X(IN_USE, GAUGE, "bulkhead_in_use", NULL, "Attempts under way.", SERVICE)                      \
+    X(WAITING, GAUGE, "bulkhead_waiting", NULL, "Calls that wait for a free slot.", SERVICE)       \
+    X(LIMIT, GAUGE, "bulkhead_limit", NULL, "Attempts that may be under way at once.", SERVICE)    \
+    X(CACHE_ENTRIES, GAUGE, "cache_entries", NULL, "Answers in the memory store.", {NULL, NULL})   \
+    X(CACHE_BYTES, GAUGE, "cache_size_bytes", "bytes", "Bytes in the memory store.", {NULL, NULL}) \
+    X(CACHE_LOOKUPS, COUNTER, "cache_lookups_total", NULL, "Look-ups in the memory store.",        \
+      {"result", "fresh, stale, miss or coalesced"})                                               \
+    X(CACHE_EVICTIONS, COUNTER, "cache_evictions_total", NULL,                                     \
+      "Answers thrown out to make room.", {NULL, NULL})                                            \
+    X(CONNECTIONS, GAUGE, "gateway_client_connections", NULL, "Open client connections.",          \
+      {NULL, NULL})                                                                                \
+    X(IN_FLIGHT, GAUGE, "gateway_requests_in_flight", NULL, "Requests under way.", {NULL, NULL})   \
+    X(RELOADS, COUNTER, "gateway_config_reloads_total", NULL, "Reloads of the configuration.",     \
+      {"result", "success or failure"})                                                            \
+    X(LOG_DROPPED, COUNTER, "gateway_log_lines_dropped_total", NULL,                               \
+      "Log lines dropped because their reader was too slow.", {NULL, NULL})                        \
+    X(INFO, GAUGE, "gateway_version", NULL, "Always 1.", {"version", "of the running program"})
+
+enum {
+#define X(id, ...) FAMILY_##id,
+    FAMILIES(X)
+#undef X
+        FAMILY_COUNT
+};
+
+#define X(id, kind, title, unit_, sentence, ...)                                                   \
+    static const struct metric_desc desc_##id = {.name = title,                                    \
+                                                 .type = METRIC_##kind,                            \
+                                                 .help = sentence,                                 \
+                                                 .unit = unit_,                                    \
+                                                 .labels = {__VA_ARGS__},                          \
+                                                 .series_max = 20000};
+FAMILIES(X)
+#undef X
+
+static const struct metric_desc *const table[] = {
+#define X(id, ...) &desc_##id,
+    FAMILIES(X)
+#undef X
+        NULL};
+
+const struct metric_desc *const *gateway_metric_table(void) {
+    return table;
+}
+
+/* ---- objects ------------------------------------------------------------------ */
+
+struct named_tally {
+    char name[40];
+    struct tier_tally tally;
+};
+
+/* Series are looked up at their first use and remembered: rows are published
+ * with release and read with acquire; two threads that look up the same series
+ * find the same one, so it does not matter who stores last. */
+struct service_metrics {
+    struct service_metrics *next;
+    struct gateway_metrics *all;
+    char *name;
+    _Atomic(_Atomic(struct metric_series *) *) requests[HTTP_METHODS];
+    _Atomic(struct metric_series *) duration[HTTP_METHODS];
+    _Atomic(struct metric_series *) broken;
+    _Atomic uint64_t changes[3]; /* any thread adds, the scrape reads; relaxed */
+    uint32_t tier_count;         /* under the lock of `all` */
+    struct named_tally *tiers[TIERS_MAX];
+};
+
+struct gateway_metrics {
+    struct gateway *gateway;
+    struct metrics *metrics;
+    struct metric_family *family[FAMILY_COUNT];
+    pthread_mutex_t lock; /* guards the list of services and their tiers */
+    struct service_metrics *services;
+    struct service_metrics *none; /* requests that no route took */
+};
+
+static struct service_metrics *get(struct gateway_metrics *all, const char *name) {
+    pthread_mutex_lock(&all->lock);
+    struct service_metrics *s = all->services;
+    while (s && strcmp(s->name, name) != 0)
+        s = s->next;
+    if (!s && (s = calloc(1, sizeof *s))) {
+        s->name = strdup(name);
+        s->all = all;
+        s->next = all->services;
+        if (s->name) {
+            all->services = s;
+        } else {
+            free(s);
+            s = NULL;
+        }
+    }
+    pthread_mutex_unlock(&all->lock);
+    return s;
+}
+
+struct service_metrics *service_metrics_get(struct gateway *g, const char *name) {
+    return get(g->counters, name);
+}
+
+static void collect(struct metrics_scrape *, void *arg);
+
+struct gateway_metrics *gateway_metrics_create(struct gateway *g, struct metrics *m) {
+    struct gateway_metrics *all = calloc(1, sizeof *all);
+    if (!all)
+        return NULL;
+    all->gateway = g;
+    all->metrics = m;
+    pthread_mutex_init(&all->lock, NULL);
+    bool ok = true;
+    for (int i = 0; i < FAMILY_COUNT; i++) {
+        all->family[i] = metrics_family(m, table[i]);
+        ok = ok && all->family[i];
+    }
+    all->none = get(all, "");
+    if (!ok || !all->none || metrics_collect(m, collect, all) < 0) {
+        gateway_metrics_destroy(all);
+        return NULL;
+    }
+    return all;
+}
+
+void gateway_metrics_destroy(struct gateway_metrics *all) {
+    if (!all)
+        return;
+    for (struct service_metrics *s = all->services, *next; s; s = next) {
+        next = s->next;
+        for (int m = 0; m < HTTP_METHODS; m++)
+            free(atomic_load_explicit(&s->requests[m], memory_order_relaxed));
+        for (uint32_t t = 0; t < s->tier_count; t++)
+            free(s->tiers[t]);
+        free(s->name);
+        free(s);
+    }
+    pthread_mutex_destroy(&all->lock);
+    free(all);
+}
+
+
+struct tier_tally *service_metrics_tier(struct service_metrics *s, const char *tier) {
+    struct tier_tally *found = NULL;
+    pthread_mutex_lock(&s->all->lock);
+    for (uint32_t i = 0; !found && i < s->tier_count; i++) {
+        if (!strcmp(s->tiers[i]->name, tier))
+            found = &s->tiers[i]->tally;
+    }
+    if (!found && s->tier_count == TIERS_MAX) {
+        found = &s->tiers[TIERS_MAX - 1]->tally; /* reloaded with ever new chains */
+    } else if (!found) {
+        struct named_tally *t = calloc(1, sizeof *t);
+        if (t) {
+            snprintf(t->name, sizeof t->name, "%s", tier);
+            s->tiers[s->tier_count++] = t;
+            found = &t->tally;
+        }
+    }
+    pthread_mutex_unlock(&s->all->lock);
+    return found;
+}
+
+const char *service_metrics_name(const struct service_metrics *s) {
+    return s->name;
+}
+
+struct gateway *service_metrics_gateway(const struct service_metrics *s) {
+    return s->all->gateway;
+}
+
+void service_metrics_state_changed(struct service_metrics *s, enum swg_breaker_state to) {
+    atomic_fetch_add_explicit(&s->changes[to], 1, memory_order_relaxed);
+}
+
+/* ---- counting a request ---------------------------------------------------------- */
+
+static struct metric_series *requests_series(struct service_metrics *s, enum http_method method,
+                                             int status) {
+    _Atomic(struct metric_series *) *row =
+        atomic_load_explicit(&s->requests[method], memory_order_acquire);
+    if (!row) {
+        _Atomic(struct metric_series *) *fresh = calloc(STATUSES, sizeof *fresh);
+        if (!fresh)
+            return NULL;
+        if (atomic_compare_exchange_strong_explicit(&s->requests[method], &row, fresh,
+                                                    memory_order_acq_rel, memory_order_acquire))
+            row = fresh;
+        else
+            free(fresh);
+    }
+    if (status < 0 || status >= STATUSES)
+        status = 0;
+    struct metric_series *series = atomic_load_explicit(&row[status], memory_order_acquire);
+    if (!series) {
+        char text[16];
+        snprintf(text, sizeof text, "%d", status);
+        series = metrics_series(s->all->family[FAMILY_REQUESTS],
+                                (const char *[]){s->name, http_method_name(method), text});
+        atomic_store_explicit(&row[status], series, memory_order_release);
+    }
+    return series;
+}
+
+static struct metric_series *remembered(_Atomic(struct metric_series *) *where,
+                                        struct metric_family *family, const char *const *labels) {
+    struct metric_series *series = atomic_load_explicit(where, memory_order_acquire);
+    if (!series) {
+        series = metrics_series(family, labels);
+        atomic_store_explicit(where, series, memory_order_release);
+    }
+    return series;
+}
+
+void metrics_of_exchange(struct exchange *x, bool whole) {
+    struct gateway_metrics *all = x->worker->gateway->counters;
+    struct service_metrics *s = x->service ? x->service->metrics : all->none;
+    enum http_method method = x->request.method;
+    unsigned worker = x->worker->index;
+    uint64_t took_ns = exchange_now(x) - x->started_ns;
+    int status = x->answer == ANSWER_NONE ? 499 : x->status;
+    if (s) {
+        struct metric_series *series = requests_series(s, method, status);
+        if (series)
+            counter_add(series, worker, 1);
+        histogram_observe(remembered(&s->duration[method], all->family[FAMILY_DURATION],
+                                     (const char *[]){s->name, http_method_name(method)}),
+                          worker, took_ns);
+        if (!whole && x->answer == ANSWER_BODY)
+            counter_add(remembered(&s->broken, all->family[FAMILY_BROKEN],
+                                   (const char *[]){s->name}),
+                        worker, 1);
+    }
+    request_log(x, status, took_ns, whole);
+}
+
+/* ---- for people -------------------------------------------------------------------- */
+
+void service_metrics_latency(const struct service_metrics *s, struct histogram *into) {
+    for (int m = 0; m < HTTP_METHODS; m++) {
+        struct metric_series *series =
+            atomic_load_explicit(&((struct service_metrics *)s)->duration[m], memory_order_acquire);
+        if (series)
+            histogram_read(series, into);
+    }
+}
+
+uint64_t service_metrics_requests(const struct service_metrics *s, int status_class) {
+    uint64_t sum = 0;
+    for (int m = 0; m < HTTP_METHODS; m++) {
+        _Atomic(struct metric_series *) *row = atomic_load_explicit(
+            &((struct service_metrics *)s)->requests[m], memory_order_acquire);
+        for (int i = 0; row && i < STATUSES; i++) {
+            struct metric_series *series = atomic_load_explicit(&row[i], memory_order_acquire);
+            if (series && (!status_class || i / 100 == status_class))
+                sum += counter_read(series);
+        }
+    }
+    return sum;
+}
+
+/* ---- scraping ------------------------------------------------------------------------ */
+
+struct collector {
+    struct gateway_metrics *all;
+    struct metrics_scrape *scrape;
+};
+
+static void emit(struct collector *c, int family, const char *const *labels, uint64_t value) {
+    metrics_emit_uint(c->scrape, c->all->family[family], labels, value);
+}
+
+static void emit_breaker(struct collector *c, const struct service *s, uint64_t now_ns) {
+    const char *name = s->options->name;
+    struct swg_policy_stats stats;
+    swg_policy_read(s->policy, &stats, now_ns);
+    emit(c, FAMILY_STATE, (const char *[]){name}, stats.state);
+    for (int manual = SWG_FORCED_OPEN; manual <= SWG_DISABLED; manual++)
+        emit(c, FAMILY_FORCED,
+             (const char *[]){name, swg_breaker_word(SWG_CLOSED, (enum swg_breaker_manual)manual)},
+             (int)stats.manual == manual);
+    emit(c, FAMILY_FAILURES, (const char *[]){name}, stats.total.failures);
+    emit(c, FAMILY_SLOW, (const char *[]){name}, stats.total.slow);
+    emit(c, FAMILY_OVERLOADS, (const char *[]){name}, stats.total.overloads);
+    emit(c, FAMILY_RETRIES, (const char *[]){name}, stats.retries);
+    for (int why = 1; why < SWG_REFUSAL_COUNT; why++) {
+        const char *word = swg_refusal_word((enum swg_refusal)why);
+        if (stats.refused[why])
+            emit(c, FAMILY_REJECTIONS, (const char *[]){name, word}, stats.refused[why]);
+        if (stats.retries_skipped[why])
+            emit(c, FAMILY_SKIPPED, (const char *[]){name, word}, stats.retries_skipped[why]);
+    }
+    emit(c, FAMILY_IN_USE, (const char *[]){name}, stats.bulkhead.in_use);
+    emit(c, FAMILY_WAITING, (const char *[]){name}, stats.bulkhead.waiting);
+    if (stats.bulkhead.concurrent != SWG_BULKHEAD_UNLIMITED)
+        emit(c, FAMILY_LIMIT, (const char *[]){name}, stats.bulkhead.concurrent);
+}
+
+static void emit_endpoints(struct collector *c, const struct service *s, uint64_t now_ns) {
+    for (uint32_t i = 0; i < swg_policy_endpoint_count(s->policy); i++) {
+        struct swg_breaker_stats stats;
+        const char *labels[] = {s->options->name, swg_policy_endpoint_name(s->policy, i)};
+        swg_breaker_read(swg_policy_breaker(s->policy, i), &stats, now_ns);
+        emit(c, FAMILY_ENDPOINT_STATE, labels, stats.state);
+        emit(c, FAMILY_ATTEMPTS, labels, stats.calls);
+    }
+}
+
+static void emit_service(struct collector *c, struct service *s, uint64_t now_ns) {
+    const char *name = s->options->name;
+    emit_breaker(c, s, now_ns);
+    emit_endpoints(c, s, now_ns);
+    for (int state = 0; state < 3; state++)
+        emit(c, FAMILY_CHANGES,
+             (const char *[]){name, swg_breaker_state_word((enum swg_breaker_state)state)},
+             atomic_load_explicit(&s->metrics->changes[state], memory_order_relaxed));
+    for (uint32_t t = 0; t < s->options->tier_count; t++) {
+        const char *labels[] = {name, s->options->tiers[t].name};
+        emit(c, FAMILY_TRIED, labels,
+             atomic_load_explicit(&s->tally[t]->tried, memory_order_relaxed));
+        emit(c, FAMILY_ANSWERED, labels,
+             atomic_load_explicit(&s->tally[t]->answered, memory_order_relaxed));
+    }
+}
+
+static void emit_cache(struct collector *c, struct cache *cache) {
+    struct cache_stats s;
+    cache_read(cache, &s);
+    emit(c, FAMILY_CACHE_ENTRIES, NULL, s.entries);
+    emit(c, FAMILY_CACHE_BYTES, NULL, s.bytes);
+    emit(c, FAMILY_CACHE_LOOKUPS, (const char *[]){"fresh"}, s.hits_fresh);
+    emit(c, FAMILY_CACHE_LOOKUPS, (const char *[]){"stale"}, s.hits_stale);
+    emit(c, FAMILY_CACHE_LOOKUPS, (const char *[]){"miss"}, s.misses);
+    emit(c, FAMILY_CACHE_LOOKUPS, (const char *[]){"coalesced"}, s.coalesced);
+    emit(c, FAMILY_CACHE_EVICTIONS, NULL, s.evictions);
+}
+
+static void collect(struct metrics_scrape *scrape, void *arg) {
+    struct gateway_metrics *all = arg;
+    struct gateway *g = all->gateway;
+    struct collector c = {all, scrape};
+    uint64_t now_ns = gateway_now(g);
+    struct plan *plan = gateway_plan(g);
+    for (uint32_t i = 0; plan && i < plan->service_count; i++)
+        emit_service(&c, &plan->services[i], now_ns);
+    plan_release(plan);
+    if (g->cache)
+        emit_cache(&c, g->cache);
+    emit(&c, FAMILY_CONNECTIONS, NULL, atomic_load_explicit(&g->clients, memory_order_relaxed));
+    emit(&c, FAMILY_IN_FLIGHT, NULL, atomic_load_explicit(&g->exchanges, memory_order_relaxed));
+    emit(&c, FAMILY_RELOADS, (const char *[]){"success"},
+         atomic_load_explicit(&g->reloads, memory_order_relaxed));
+    emit(&c, FAMILY_RELOADS, (const char *[]){"failure"},
+         atomic_load_explicit(&g->reload_errors, memory_order_relaxed));
+    emit(&c, FAMILY_LOG_DROPPED, NULL, log_dropped());
+    emit(&c, FAMILY_INFO, (const char *[]){SWG_VERSION}, 1);
+}

@@ -1,0 +1,66 @@
+/* worker.h - one event-loop thread's share of the gateway.
+ *
+ * Everything here belongs to the worker's own thread; other threads reach it
+ * by worker_post_*() only. */
+#ifndef SWG_GATEWAY_WORKER_H
+#define SWG_GATEWAY_WORKER_H
+
+#include "base/io.h"
+#include "gateway/plan.h"
+#include "wire/http1.h"
+
+struct gateway;
+struct exchange;
+
+enum {
+    WORKER_SCRATCH = 96 * 1024, /* a head as it is sent; larger than any that is taken in */
+    WORKER_FIELDS = 1024,
+};
+
+struct worker {
+    struct io *io;
+    struct gateway *gateway;
+    uint32_t index;
+    struct plan *plan; /* for requests that begin now */
+    bool draining;     /* clients are told to close */
+    struct list clients, exchanges;
+    struct list idle_upstreams; /* all pools together, least recently parked first */
+    struct list free_exchanges;
+    uint32_t free_exchange_count;
+    /* closed; their memory goes in the next turn, when nothing is on the stack */
+    struct list dead_clients, dead_upstreams;
+    struct io_timer reaper;
+    uint64_t random;
+    int64_t unix_s; /* wall clock, looked at once a turn at most */
+    uint64_t unix_read_ns;
+    char date[30];
+    char *scratch;
+    struct http_field *request_fields, *response_fields;
+    uint64_t idle_log_ns;
+};
+
+/* NULL: out of memory. */
+struct worker *worker_create(struct gateway *, uint32_t index, struct io *);
+/* After its loop has stopped. */
+void worker_destroy(struct worker *);
+
+/* Takes over an accepted connection (on the worker's thread); on error the
+ * descriptor is closed. */
+void worker_accept(struct worker *, uint32_t listen_index, int fd, const struct sockaddr *peer);
+
+/* Seconds since 1970, and the same as HTTP-date. */
+int64_t worker_unix_s(struct worker *);
+const char *worker_date(struct worker *);
+uint64_t worker_random(struct worker *);
+
+/* New plan for new requests; connections to endpoints that are gone are
+ * closed when idle. */
+void worker_adopt(struct worker *, struct plan *);
+/* Tells clients to close; idle ones are closed when `now`. */
+void worker_drain(struct worker *, bool close_idle);
+/* Ends everything at once. */
+void worker_abort_all(struct worker *);
+/* Descriptors have run out: closes some idle connections. */
+void worker_shed(struct worker *);
+
+#endif
