@@ -31,20 +31,25 @@ static inline bool char_is(char c, unsigned classes) {
     return wire_chars[(uint8_t)c] & classes;
 }
 
-/* Past all token characters. Names are short: bytes beat vectors here. */
+/* Past all token characters. */
 static inline const char *chars_skip_token(const char *at, const char *end) {
-    while (end - at >= 4) {
-        if (!char_is(at[0], CHAR_TOKEN))
-            return at;
-        if (!char_is(at[1], CHAR_TOKEN))
-            return at + 1;
-        if (!char_is(at[2], CHAR_TOKEN))
-            return at + 2;
-        if (!char_is(at[3], CHAR_TOKEN))
-            return at + 3;
-        at += 4;
-    }
     while (at < end && char_is(*at, CHAR_TOKEN))
+        at++;
+    return at;
+}
+
+/* To the first colon, or end. */
+static inline const char *chars_find_colon(const char *at, const char *end) {
+#ifdef __SSE2__
+    const __m128i colon = _mm_set1_epi8(':');
+    for (; end - at >= 16; at += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)at);
+        unsigned mask = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, colon));
+        if (mask)
+            return at + __builtin_ctz(mask);
+    }
+#endif
+    while (at < end && *at != ':')
         at++;
     return at;
 }

@@ -139,16 +139,15 @@ static const char *skip_host(const char *at, const char *end) {
             at++;
         return at < end && *at == ']' && at - address >= 2 ? at + 1 : NULL;
     }
-    while (at < end && *at != ':') {
-        if (char_is(*at, CHAR_HOST))
+    for (;;) {
+        while (at < end && char_is(*at, CHAR_HOST))
             at++;
-        else if (*at == '%' && end - at >= 3 && char_is(at[1], CHAR_HEX) &&
-                 char_is(at[2], CHAR_HEX))
-            at += 3;
-        else
+        if (at == end || *at == ':')
+            return at;
+        if (*at != '%' || end - at < 3 || !char_is(at[1], CHAR_HEX) || !char_is(at[2], CHAR_HEX))
             return NULL;
+        at += 3;
     }
-    return at;
 }
 
 /* ":" port, where the port may be empty but not above 65535. */
@@ -173,16 +172,27 @@ static bool host_is_valid(struct bytes host) {
     return stop && (stop == end || (stop > host.at && port_is_valid(stop, end)));
 }
 
+static void note_option(struct parser *p, struct bytes option) {
+    switch (option.len) {
+    case 5:
+        p->close |= bytes_equal_nocase(option, BYTES("close"));
+        break;
+    case 7:
+        p->names_upgrade |= bytes_equal_nocase(option, BYTES("upgrade"));
+        break;
+    case 10:
+        p->kept |= bytes_equal_nocase(option, BYTES("keep-alive"));
+        break;
+    }
+}
+
 static void note_connection(struct parser *p, struct bytes value) {
     struct bytes option;
-    while (http_list_next(&value, &option)) {
-        if (bytes_equal_nocase(option, BYTES("close")))
-            p->close = true;
-        else if (bytes_equal_nocase(option, BYTES("keep-alive")))
-            p->kept = true;
-        else if (bytes_equal_nocase(option, BYTES("upgrade")))
-            p->names_upgrade = true;
-    }
+    if (!memchr(value.at, ',', value.len)) /* nearly always */
+        note_option(p, value);
+    else
+        while (http_list_next(&value, &option))
+            note_option(p, option);
 }
 
 static void note_expect(struct http1_head *head, struct bytes value) {
@@ -246,51 +256,65 @@ static inline int end_line(struct parser *p, int error) {
     return 0;
 }
 
-/* A line that does not start with a token and a colon. */
-static int bad_name(const struct parser *p, const char *stop) {
+/* A line that is not a token and a colon. It may be one still, if it has no
+ * colon yet. */
+static int no_name(const struct parser *p) {
+    const char *stop = chars_skip_token(p->line, p->end);
+    if (stop == p->end)
+        return MORE;
     if (stop == p->line && (*stop == ' ' || *stop == '\t'))
         return HTTP1_FOLDED_FIELD;
     return error_at(stop, HTTP1_BAD_FIELD_NAME);
 }
 
-/* One field line at p->at, which is not the empty line. */
-static inline int parse_field(struct parser *p) {
-    const char *name = p->at, *end = p->end;
-    const char *colon = chars_skip_token(name, end);
-    if (colon == end)
-        return MORE;
-    if (*colon != ':' || colon == name)
-        return bad_name(p, colon);
-    if (p->head->field_count == p->limits->fields)
-        return HTTP1_TOO_MANY_FIELDS;
-    const char *value = colon + 1;
-    while (value < end && (*value == ' ' || *value == '\t'))
+/* "name:" at p->at, and past it. A name that is found in the table need not be
+ * looked at byte by byte: it is a token. */
+static inline int parse_name(struct parser *p, struct http_field *field) {
+    const char *name = p->at, *colon = chars_find_colon(name, p->end);
+    if (colon == p->end)
+        return no_name(p);
+    field->name = (struct bytes){name, (size_t)(colon - name)};
+    field->id = (uint8_t)http_field_of(field->name);
+    if (field->id == HTTP_FIELD_OTHER && (colon == name || chars_skip_token(name, colon) != colon))
+        return no_name(p);
+    p->at = colon + 1;
+    return 0;
+}
+
+/* The rest of the line, and past it. */
+static inline int parse_value(struct parser *p, struct http_field *field) {
+    const char *value = p->at;
+    while (value < p->end && (*value == ' ' || *value == '\t'))
         value++;
-    p->at = chars_skip_value(value, end);
-    const char *last = p->at;
-    int error = end_line(p, HTTP1_BAD_FIELD_VALUE);
-    if (error)
-        return error;
+    const char *last = p->at = chars_skip_value(value, p->end);
     while (last > value && (last[-1] == ' ' || last[-1] == '\t'))
         last--;
-    struct http_field *field = &p->head->fields[p->head->field_count++];
-    field->name = (struct bytes){name, (size_t)(colon - name)};
     field->value = (struct bytes){value, (size_t)(last - value)};
-    field->id = (uint8_t)http_field_of(field->name);
-    error = note_field(p, field);
-    if (error)
-        p->line = name; /* it is this line's error, and the line is complete */
-    return error;
+    return end_line(p, HTTP1_BAD_FIELD_VALUE);
 }
 
 /* All fields, and the empty line after them. */
 static int parse_fields(struct parser *p) {
+    struct http1_head *head = p->head;
     while (p->at < p->end) {
         if (*p->at == '\r')
             return end_line(p, 0);
-        int error = parse_field(p);
+        struct http_field field;
+        int error = parse_name(p, &field);
         if (error)
             return error;
+        if (head->field_count == p->limits->fields)
+            return HTTP1_TOO_MANY_FIELDS;
+        const char *line = p->line;
+        error = parse_value(p, &field);
+        if (error)
+            return error;
+        head->fields[head->field_count++] = field;
+        error = note_field(p, &field);
+        if (error) {
+            p->line = line; /* it is this line's error, and the line is complete */
+            return error;
+        }
     }
     return MORE;
 }
@@ -299,6 +323,11 @@ static int parse_fields(struct parser *p) {
 static int parse_version(struct parser *p, int error) {
     static const char pattern[] = "HTTP/0.0";
     const char *at = p->at;
+    if (p->end - at >= 8 && memcmp(at, "HTTP/1.1", 8) == 0) {
+        p->head->minor = 1;
+        p->at += 8;
+        return 0;
+    }
     for (int i = 0; i < 8; i++) {
         if (at + i == p->end)
             return MORE;

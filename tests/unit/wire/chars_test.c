@@ -58,6 +58,21 @@ static void check_skip(const char *(*past)(const char *, const char *), unsigned
     }
 }
 
+static void test_find_colon(void **state) {
+    (void)state;
+    char run[] = "0123456789012345678901234567890123456789";
+    size_t len = sizeof run - 1;
+    for (size_t from = 0; from <= len; from++) {
+        assert_ptr_equal(chars_find_colon(run + from, run + len), run + len);
+        for (size_t at = 0; at < len; at++) {
+            run[at] = ':';
+            const char *expected = at >= from ? run + at : run + len;
+            assert_ptr_equal(chars_find_colon(run + from, run + len), expected);
+            run[at] = '0';
+        }
+    }
+}
+
 static void test_skips(void **state) {
     (void)state;
     check_skip(chars_skip_token, CHAR_TOKEN);
@@ -69,6 +84,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_classes),
         cmocka_unit_test(test_skips),
+        cmocka_unit_test(test_find_colon),
     };
     return cmocka_run_group_tests_name("chars", tests, NULL, NULL);
 }
