@@ -55,10 +55,10 @@ def free_port():
     raise BenchError("no free port below %d" % low)
 
 
-def fill(template, values, to):
-    """Writes the template with each ${NAME} replaced."""
+def fill(template, values, to, plain=False):
+    """Writes the template with each ${NAME} replaced; plain: without its "# same" lines."""
     with open(template, encoding="utf-8") as f:
-        text = f.read()
+        text = "".join(line for line in f if not (plain and line.endswith(" # same\n")))
 
     def value(match):
         if match.group(1) not in values:
@@ -265,7 +265,8 @@ class Product:
 
         def make_command(directory):
             config = os.path.join(directory, kind + self.suffix)
-            fill(os.path.join(HERE, "conf", kind + self.suffix), values, config)
+            fill(os.path.join(HERE, "conf", kind + self.suffix), values, config,
+                 getattr(self.shop.options, "plain", False))
             return self.command(config, directory)
 
         self.nofile = nofile
