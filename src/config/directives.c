@@ -1,0 +1,468 @@
+/* directives.c - THE table: see directives.h.
+ *
+ * The order of the rows is the order of the reference page and of the printed
+ * configuration. A group stands before its keys. Bounds are those of the
+ * engine, so that whatever loads can also be created. */
+#include "config/directives.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "config/types.h"
+#include "gateway/options.h"
+
+#define FIELD(type, field) offsetof(struct type, field), sizeof(((struct type *)0)->field)
+#define TOP(field)         FIELD(gateway_options, field)
+#define LISTEN(field)      FIELD(listen_options, field)
+#define SERVICE(field)     FIELD(service_options, field)
+#define ENDPOINT(field)    FIELD(endpoint_options, field)
+#define TIER(field)        FIELD(tier_options, field)
+#define ROUTE(field)       FIELD(route_options, field)
+#define NO_FIELD           0, 0
+
+#define MS(n)  SWG_MS(n)
+#define S(n)   SWG_SECONDS(n)
+#define H(n)   SWG_HOURS(n)
+#define KIB(n) ((uint64_t)(n) << 10)
+#define MIB(n) ((uint64_t)(n) << 20)
+#define TIB(n) ((uint64_t)(n) << 40)
+#define YEAR   SWG_HOURS(24 * 365)
+#define OFF \
+    { "off", SWG_OFF, false }
+#define LATER(path) \
+    { path, &type_later, NO_FIELD, .flags = DIRECTIVE_LATER }
+
+static const struct choice expose_choices[] = {
+    {"auto", EXPOSE_AUTO, false}, {"full", EXPOSE_FULL, false}, {"off", EXPOSE_OFF, false}, {0}};
+static const struct choice protocol_choices[] = {{"http", 0, false},    {"redis", 0, true},
+                                                 {"postgres", 0, true}, {"mongodb", 0, true},
+                                                 {"tcp", 0, true},      {0}};
+static const struct choice format_choices[] = {{"json", 0, false}, {"logfmt", 1, false}, {0}};
+/* The numbers of observe's enum log_level; a test compares them. */
+static const struct choice level_choices[] = {
+    {"debug", 0, false}, {"info", 1, false}, {"warn", 2, false}, {"error", 3, false}, {0}};
+static const struct choice requests_choices[] = {{"off", LOG_REQUESTS_OFF, false},
+                                                 {"all", LOG_REQUESTS_ALL, false},
+                                                 {"errors", LOG_REQUESTS_ERRORS, false},
+                                                 {0}};
+static const struct choice jitter_choices[] = {{"full", SWG_JITTER_FULL, false},
+                                               {"equal", SWG_JITTER_EQUAL, false},
+                                               {"decorrelated", SWG_JITTER_DECORRELATED, false},
+                                               {"none", SWG_JITTER_NONE, false},
+                                               {0}};
+static const struct choice method_choices[] = {
+    {"idempotent", false, false}, {"any", true, false}, {0}};
+static const struct choice balance_choices[] = {{"least_request", SWG_LEAST_REQUEST, false},
+                                                {"round_robin", SWG_ROUND_ROBIN, false},
+                                                {"random", SWG_RANDOM, false},
+                                                {0}};
+static const struct choice per_choices[] = {
+    {"service", false, false}, {"client", true, false}, {0}};
+static const struct choice store_choices[] = {
+    {"memory", 0, false}, {"disk", 0, true}, {"redis", 0, true}, {0}};
+
+const struct directive directives[] = {
+    /* ---- the process ------------------------------------------------------ */
+    {"listen", &type_listens, NO_FIELD, .flags = DIRECTIVE_RESTART,
+     .help = "Where clients connect. Without it: 127.0.0.1:8080.",
+     .example = "[{address: \"0.0.0.0:8080\"}]"},
+    {"listen[].address", &type_listen_address, NO_FIELD, .flags = DIRECTIVE_REQUIRED,
+     .help = "An IP address with a port (0: any free one, printed at start), or unix:/path.",
+     .example = "127.0.0.1:8080"},
+    {"listen[].protocol", &type_choice, NO_FIELD, .default_text = "http",
+     .choices = protocol_choices, .help = "What clients speak."},
+    {"listen[].expose", &type_choice, LISTEN(expose), .default_text = "auto",
+     .choices = expose_choices,
+     .help = "Whether answers carry the Switchgear field, which tells how they came about; auto: "
+             "full on loopback and unix sockets, else off."},
+    {"listen[].trust", &type_trust, NO_FIELD,
+     .help = "Clients that are believed when they tell, in X-Forwarded-For and the like, for whom "
+             "they forward.",
+     .example = "[10.0.0.0/8, ::1]"},
+    LATER("listen[].tls"),
+    {"admin", &type_switched, TOP(admin.enabled),
+     .help = "The admin API, health, metrics and the status page; `off` to do without.",
+     .example = "{address: 127.0.0.1:9797, token: \"${SWITCHGEAR_ADMIN_TOKEN:-}\"}"},
+    {"admin.address", &type_admin_address, NO_FIELD, .default_text = "127.0.0.1:9797",
+     .flags = DIRECTIVE_RESTART, .help = "Where it listens. Anything but loopback needs a token."},
+    {"admin.token", &type_secret, TOP(admin.token),
+     .help = "What a caller sends as `Authorization: Bearer …` to change anything; empty: none. "
+             "file:/path reads it from a file.",
+     .example = "\"${SWITCHGEAR_ADMIN_TOKEN:-}\""},
+    {"workers",
+     &type_count,
+     TOP(workers),
+     1,
+     256,
+     "auto",
+     {"auto", 0, false},
+     .flags = DIRECTIVE_RESTART,
+     .help = "Event-loop threads; auto: one a core."},
+    {"cache_memory", &type_size, TOP(cache_bytes), MIB(1), TIB(1), "64MiB",
+     .flags = DIRECTIVE_RESTART,
+     .help = "What all answers kept in memory, of all services, may take together."},
+    {"store", &type_empty, NO_FIELD, .flags = DIRECTIVE_LATER},
+    {"share", &type_empty, NO_FIELD, .flags = DIRECTIVE_LATER},
+    LATER("trace"),
+    LATER("drills"),
+
+    {"limits", &type_group, NO_FIELD, .help = "What one client may ask of the gateway."},
+    {"limits.headers", &type_count, TOP(limits.headers), 8, 1000, "100",
+     .help = "Fields in the head of a request."},
+    {"limits.header_bytes", &type_size, TOP(limits.header_bytes), KIB(1), MIB(1), "16KiB",
+     .help = "Bytes of the head of a request."},
+    {"limits.url", &type_size, TOP(limits.url), 64, MIB(1), "8KiB",
+     .help = "Bytes of the request target."},
+    {"limits.body", &type_size, TOP(limits.body), 0, TIB(1024), "off", OFF,
+     .help = "Bytes of a request body."},
+    {"limits.connections", &type_count, TOP(limits.connections), 1, 10000000, "100000",
+     .help = "Client connections at once."},
+    {"limits.connections_per_client",
+     &type_count,
+     TOP(limits.connections_per_client),
+     1,
+     10000000,
+     "off",
+     {"off", 0, false},
+     .help = "Connections at once from one address."},
+    {"limits.header_timeout", &type_duration, TOP(limits.header_timeout_ns), MS(10), H(1), "10s",
+     .help = "How long a client may take to send a whole head."},
+    {"limits.idle_timeout", &type_duration, TOP(limits.idle_timeout_ns), MS(10), H(24), "75s",
+     .help = "How long a connection may stay open without a request."},
+    {"limits.body_rate",
+     &type_size,
+     TOP(limits.body_rate),
+     1,
+     TIB(1),
+     "off",
+     {"off", 0, false},
+     .help = "Bytes a second that a client sending a body must keep up."},
+
+    {"drain", &type_group, NO_FIELD, .help = "How the gateway stops on SIGTERM."},
+    {"drain.delay", &type_duration, TOP(drain.delay_ns), 0, H(1), "5s",
+     .help = "Goes on accepting for so long, telling clients to close, while load balancers learn "
+             "of it."},
+    {"drain.timeout", &type_duration, TOP(drain.timeout_ns), 0, H(24), "30s",
+     .help = "Then running requests get so long to finish."},
+
+    {"log", &type_group, NO_FIELD, .help = "The log, on standard error."},
+    {"log.format", &type_choice, TOP(log.logfmt), .default_text = "json", .choices = format_choices,
+     .help = "One JSON object a line, or key=value pairs."},
+    {"log.level", &type_choice, TOP(log.level), .default_text = "info", .choices = level_choices,
+     .help = "The least important message that is written."},
+    {"log.requests", &type_requests, TOP(log), .default_text = "off", .choices = requests_choices,
+     .help = "Which requests get a line: none, all, those that failed, or one in so many.",
+     .example = "1/100"},
+
+    /* ---- what a service inherits ------------------------------------------ */
+    {"defaults", &type_defaults, NO_FIELD,
+     .help = "A policy that every service inherits; the same keys as a service, but for "
+             "endpoints and depends_on.",
+     .example = "{timeout: {total: 10s}}"},
+    {"services", &type_services, NO_FIELD, .flags = DIRECTIVE_REQUIRED,
+     .help = "What is protected: a mapping of names to services.",
+     .example = "{shop: {endpoints: [http://127.0.0.1:8001]}}"},
+    {"services.*.endpoints", &type_endpoints, NO_FIELD,
+     .flags = DIRECTIVE_REQUIRED | DIRECTIVE_SERVICE_ONLY,
+     .help = "Where the service is found; each has a breaker of its own.",
+     .example = "[http://10.0.0.1:8001, {url: \"http://10.0.0.2:8001\", weight: 2}]"},
+    {"services.*.endpoints[].url", &type_url, NO_FIELD, .flags = DIRECTIVE_REQUIRED,
+     .help = "http://host[:port][/base] or unix:/path. The base is put before every path.",
+     .example = "http://127.0.0.1:8001"},
+    {"services.*.endpoints[].weight", &type_count, ENDPOINT(weight), 1, 1000, "1",
+     .help = "Its share of the traffic, in proportion to the others'."},
+    {"services.*.critical", &type_bool, SERVICE(critical), .default_text = "false",
+     .help = "Whether the overall state is critical while this service cannot serve."},
+    {"services.*.depends_on", &type_names, NO_FIELD, .flags = DIRECTIVE_SERVICE_ONLY,
+     .help = "Services that this one needs; shown with its health.", .example = "[inventory]"},
+    {"services.*.preserve_host", &type_bool, SERVICE(transport.preserve_host),
+     .default_text = "true",
+     .help = "Whether the service sees the Host field that the client sent, or its own address."},
+    {"services.*.balance", &type_choice, SERVICE(policy.balance), .default_text = "least_request",
+     .choices = balance_choices, .help = "How an endpoint is chosen."},
+    {"services.*.slow_start", &type_duration, SERVICE(policy.slow_start_ns), 0, H(24), "0",
+     .help = "An endpoint's share of the traffic grows to its whole over this time; 0: at once."},
+    {"services.*.ejection", &type_group, NO_FIELD,
+     .help = "An endpoint whose breaker is open gets no traffic."},
+    {"services.*.ejection.max", &type_percent, SERVICE(policy.ejection_max_percent), 1, 100, "50%",
+     .help = "How many of the endpoints may be taken out while others serve."},
+
+    {"services.*.timeout", &type_group, NO_FIELD,
+     .help = "Attempt and total end when the head of the answer goes to the client; from then on "
+             "idle rules."},
+    {"services.*.timeout.connect", &type_duration, SERVICE(policy.timeout.connect_ns), MS(1), YEAR,
+     "5s", OFF, .help = "To open a connection."},
+    {"services.*.timeout.first_byte", &type_duration, SERVICE(policy.timeout.first_byte_ns), MS(1),
+     YEAR, "off", OFF, .help = "From the request being sent to the first byte of the answer."},
+    {"services.*.timeout.attempt", &type_duration, SERVICE(policy.timeout.attempt_ns), MS(1), YEAR,
+     "30s", OFF, .help = "For one attempt, connecting included."},
+    {"services.*.timeout.total", &type_duration, SERVICE(policy.timeout.total_ns), MS(1), YEAR,
+     "60s", OFF, .help = "For the whole call: attempts, waits and fallbacks."},
+    {"services.*.timeout.idle", &type_duration, SERVICE(transport.idle_ns), MS(1), YEAR, "60s", OFF,
+     .help = "While an answer is relayed: how long nothing may move."},
+    {"services.*.timeout.upgrade_idle", &type_duration, SERVICE(transport.upgrade_idle_ns), MS(1),
+     YEAR, "1h", OFF, .help = "The same for an upgraded connection (WebSocket)."},
+    {"services.*.timeout.keep_alive", &type_duration, SERVICE(transport.keep_alive_ns), MS(1),
+     H(24), "4s", OFF, .help = "How long an unused connection to the service is kept."},
+
+    {"services.*.retry", &type_group, NO_FIELD, .help = "When and how an attempt is repeated."},
+    {"services.*.retry.max",
+     &type_count,
+     SERVICE(policy.retry.max),
+     1,
+     100,
+     "3",
+     {"0", SWG_RETRY_OFF, false},
+     .help = "Retries after the first attempt; 0: none."},
+    {"services.*.retry.base", &type_duration, SERVICE(policy.retry.base_ns), 1, H(24), "100ms",
+     .help = "The first wait; each further one is up to twice as long."},
+    {"services.*.retry.cap", &type_duration, SERVICE(policy.retry.cap_ns), 1, H(24), "10s",
+     .help = "The longest wait."},
+    {"services.*.retry.jitter", &type_choice, SERVICE(policy.retry.jitter), .default_text = "full",
+     .choices = jitter_choices,
+     .help = "How waits are spread: anywhere up to the wait (full), in its upper half (equal), "
+             "up to three times the last one (decorrelated), or not (none)."},
+    {"services.*.retry.on", &type_retry_on, SERVICE(policy.retry),
+     .default_text = "[connect, reset, timeout, 500, 502, 503, 504]",
+     .help = "What is retried: connect, reset, timeout, and statuses from 400 to 599."},
+    {"services.*.retry.methods", &type_choice, SERVICE(policy.retry.any_method),
+     .default_text = "idempotent", .choices = method_choices,
+     .help = "idempotent: GET, HEAD, PUT, DELETE, OPTIONS, TRACE, and whatever has an "
+             "Idempotency-Key; any: POST and PATCH too, which may then be done twice."},
+    {"services.*.retry.retry_after_max", &type_duration, SERVICE(policy.retry.retry_after_max_ns),
+     MS(1), H(24), "30s",
+     .help = "A service that asks for a longer wait (Retry-After) is not retried."},
+    {"services.*.retry.body", &type_size, SERVICE(transport.body_keep), 0, MIB(16), "64KiB",
+     .help = "Bytes of a request body that are kept for a retry; a longer body is sent once."},
+    {"services.*.retry.budget", &type_unless, SERVICE(policy.budget.unlimited),
+     .help = "Bounds retries by the traffic of the last ten seconds, so that they never become "
+             "the load; `off`: unbounded."},
+    {"services.*.retry.budget.ratio",
+     &type_percent,
+     SERVICE(policy.budget.percent),
+     1,
+     1000,
+     "20%",
+     {"0%", SWG_BUDGET_NONE, false},
+     .help = "Retries per call."},
+    {"services.*.retry.budget.floor",
+     &type_per_second,
+     SERVICE(policy.budget.floor_per_s),
+     1,
+     1000000,
+     "10/s",
+     {"0/s", SWG_BUDGET_NONE, false},
+     .help = "So many retries besides, for rare traffic."},
+
+    {"services.*.breaker", &type_group, NO_FIELD,
+     .help = "One breaker an endpoint. The trip rules (consecutive, failures, failure_rate, "
+             "slow_rate) combine; naming any replaces all inherited ones."},
+    {"services.*.breaker.consecutive", &type_count, SERVICE(policy.breaker.consecutive), 1, 1000000,
+     .help = "Opens at so many failures in a row.", .example = "5"},
+    {"services.*.breaker.failures", &type_count, SERVICE(policy.breaker.failures), 1, 10000,
+     .help = "Opens at so many failures in the window.", .example = "5"},
+    {"services.*.breaker.failure_rate", &type_percent, SERVICE(policy.breaker.failure_percent), 1,
+     100, "50%", .help = "Opens when so many of the calls in the window failed."},
+    {"services.*.breaker.slow_rate", &type_percent, SERVICE(policy.breaker.slow_percent), 1, 100,
+     .help = "Opens when so many of the calls in the window were slow.", .example = "80%"},
+    {"services.*.breaker.slow_call", &type_duration, SERVICE(policy.breaker.slow_call_ns), MS(1),
+     YEAR, "1s", OFF,
+     .help = "From when on a call is slow. A client that goes away counts from then on too."},
+    {"services.*.breaker.min_calls", &type_count, SERVICE(policy.breaker.calls_min), 1, 1000000,
+     "20", .help = "Rates are judged only from so many calls in the window on."},
+    {"services.*.breaker.window", &type_window, SERVICE(policy.breaker), MS(10), H(24), "10s",
+     .help = "What is looked at: a number is the last so many calls, a duration the last so much "
+             "time."},
+    {"services.*.breaker.open", &type_duration, SERVICE(policy.breaker.open_ns), MS(1), YEAR, "5s",
+     .help = "How long it stays open before it tries the service; doubled each time that fails."},
+    {"services.*.breaker.open_max", &type_duration, SERVICE(policy.breaker.open_max_ns), MS(1),
+     YEAR, "60s", .help = "What the open time grows to at most."},
+    {"services.*.breaker.jitter",
+     &type_percent,
+     SERVICE(policy.breaker.jitter_percent),
+     1,
+     100,
+     "10%",
+     {"0%", 101, false},
+     .help = "Open times vary by up to so much."},
+    {"services.*.breaker.half_open", &type_count, SERVICE(policy.breaker.probes), 1, 64, "2",
+     .help = "Calls at once that may try the service when the open time is over."},
+    {"services.*.breaker.close_after", &type_count, SERVICE(policy.breaker.close_after), 1, 1000000,
+     "2", .help = "Successes in a row that close it."},
+    {"services.*.breaker.lease", &type_duration, SERVICE(policy.breaker.probe_lease_ns), MS(1),
+     YEAR, "60s", .help = "A try that has no result by then counts as failed."},
+    {"services.*.breaker.ramp", &type_duration, SERVICE(policy.breaker.ramp_ns), 0, H(24), "0",
+     .help = "Traffic comes back from 10% to all over this time; 0: at once."},
+
+    {"services.*.bulkhead", &type_group, NO_FIELD, .help = "Bounds the attempts under way."},
+    {"services.*.bulkhead.concurrent",
+     &type_count,
+     SERVICE(policy.bulkhead.concurrent),
+     1,
+     1000000,
+     "1024",
+     {"unlimited", SWG_BULKHEAD_UNLIMITED, false},
+     .help = "Attempts at once."},
+    {"services.*.bulkhead.queue", &type_count, SERVICE(policy.bulkhead.queue), 0, 1000000, "0",
+     .help = "Calls that may wait for a free slot."},
+    {"services.*.bulkhead.wait", &type_duration, SERVICE(policy.bulkhead.wait_ns), 0, H(24), "0",
+     .help = "How long they may wait."},
+
+    {"services.*.rate_limit", &type_group, NO_FIELD, .help = "Bounds the calls in a time."},
+    {"services.*.rate_limit.rate", &type_rate, SERVICE(policy.rate), 1, 1000000,
+     .help = "Calls a second (s), minute (m), hour (h) or day (d).", .example = "100/s"},
+    {"services.*.rate_limit.burst", &type_count, SERVICE(policy.rate.burst), 1, 1000000,
+     .help = "Calls at once; without it those of one second.", .example = "200"},
+    {"services.*.rate_limit.per", &type_choice, SERVICE(rate_per_client), .default_text = "service",
+     .choices = per_choices,
+     .help = "For all clients of the service together, or for each client's address."},
+
+    {"services.*.enabled", &type_group, NO_FIELD, .help = "Switches for whole parts."},
+    {"services.*.enabled.breaker", &type_not_bool, SERVICE(policy.no_breaker),
+     .default_text = "true", .help = "The breaker."},
+    {"services.*.enabled.retry", &type_not_bool, SERVICE(policy.no_retry), .default_text = "true",
+     .help = "Retries."},
+    {"services.*.enabled.fallback", &type_not_bool, SERVICE(policy.no_fallback),
+     .default_text = "true", .help = "The fallback chain."},
+    {"services.*.enabled.cache", &type_not_bool, SERVICE(policy.no_cache), .default_text = "true",
+     .help = "The cache."},
+
+    {"services.*.cache", &type_switched, SERVICE(cache.enabled),
+     .help = "Keeps answers that RFC 9111 allows to keep; none without this key. `off` in a "
+             "service undoes what the defaults say.",
+     .example = "{fresh: 60s, stale: 24h}"},
+    {"services.*.cache.fresh", &type_duration, SERVICE(cache.fresh_ns), 0, YEAR, "0",
+     .help = "How long an answer that says nothing itself is served without asking again."},
+    {"services.*.cache.stale", &type_duration, SERVICE(cache.stale_ns), 0, YEAR, "24h",
+     .help = "How long after that it is kept for the stale tier."},
+    {"services.*.cache.key", &type_cache_key, SERVICE(cache),
+     .default_text = "[method, host, path, query]", .help = "What makes two requests the same.",
+     .example = "[method, path, header.Accept]"},
+    {"services.*.cache.force_stale", &type_bool, SERVICE(cache.force_stale),
+     .default_text = "false",
+     .help = "Whether the stale tier may serve answers that forbid it (must-revalidate and the "
+             "like)."},
+    {"services.*.cache.store", &type_choice, NO_FIELD, .default_text = "memory",
+     .choices = store_choices, .help = "Where answers are kept."},
+
+    {"services.*.health", &type_switched, SERVICE(health.enabled),
+     .help = "Asks each endpoint by itself whether it is well; not done without this key.",
+     .example = "{path: /health, interval: 10s}"},
+    {"services.*.health.path", &type_path, SERVICE(health.path), .default_text = "/health",
+     .help = "What is fetched; a status below 400 says that it is well."},
+    {"services.*.health.interval", &type_duration, SERVICE(health.interval_ns), MS(100), H(24),
+     "10s", .help = "How often."},
+    {"services.*.health.timeout", &type_duration, SERVICE(health.timeout_ns), MS(1), H(1), "2s",
+     .help = "How long it may take."},
+
+    {"services.*.message", &type_group, NO_FIELD,
+     .help = "What users read; {service} stands for the service's name."},
+    {"services.*.message.open", &type_text, SERVICE(message_open),
+     .default_text = "{service} is taking a short break. Please try again in a few moments.",
+     .help = "While the breaker is open, or the call is refused for another reason."},
+    {"services.*.message.timeout", &type_text, SERVICE(message_timeout),
+     .default_text = "{service} took too long. Please try again.", .help = "When the time is up."},
+
+    {"services.*.fallback", &type_fallback, NO_FIELD,
+     .help = "What answers when the service cannot; tried in order, in what is left of the time.",
+     .example = "[{stale: {max: 24h}}, {service: shop-small}, {static: {json: {items: []}}}]"},
+    {"services.*.fallback[].stale", &type_group, NO_FIELD,
+     .help = "The last good answer to the same request, from the cache."},
+    {"services.*.fallback[].stale.max", &type_duration, TIER(stale.max_ns), MS(1), YEAR, "24h",
+     .help = "How old it may be, past its freshness."},
+    {"services.*.fallback[].service", &type_tier_service, NO_FIELD,
+     .help = "Another service, with its own policy: its name, or {name, path}."},
+    {"services.*.fallback[].service.name", &type_text, TIER(service.service),
+     .flags = DIRECTIVE_REQUIRED, .help = "Its name.", .example = "shop-small"},
+    {"services.*.fallback[].service.path", &type_path, TIER(service.path),
+     .help = "The path to ask for; without it the request's own.", .example = "/v1/recommend"},
+    LATER("services.*.fallback[].service.set_json"),
+    {"services.*.fallback[].static", &type_group, NO_FIELD,
+     .help = "A fixed answer. One of json, text and body."},
+    {"services.*.fallback[].static.status", &type_count, TIER(fixed.status), 200, 599, "200",
+     .help = "Its status."},
+    {"services.*.fallback[].static.json", &type_body_json, NO_FIELD,
+     .help = "Any value, sent as application/json.", .example = "{items: [], degraded: true}"},
+    {"services.*.fallback[].static.text", &type_body_text, NO_FIELD,
+     .help = "Text, sent as text/plain.", .example = "Please come back later."},
+    {"services.*.fallback[].static.body", &type_body_raw, NO_FIELD,
+     .help = "Text, sent as content_type.", .example = "\"<p>Please come back later.</p>\""},
+    {"services.*.fallback[].static.content_type", &type_text, TIER(fixed.content_type),
+     .help = "What the answer is; follows from json and text.",
+     .example = "text/html; charset=utf-8"},
+    {"services.*.fallback[].static.headers", &type_headers, NO_FIELD,
+     .help = "Further fields of the answer.", .example = "{Cache-Control: no-store}"},
+    LATER("services.*.fallback[].sql"),
+    LATER("services.*.fallback[].queue"),
+    LATER("services.*.hedge"),
+    LATER("services.*.shadow"),
+    LATER("services.*.tls"),
+    LATER("services.*.first_token"),
+    LATER("services.*.token_idle"),
+    LATER("services.*.read_only"),
+    LATER("services.*.essential"),
+
+    /* ---- routes ------------------------------------------------------------ */
+    {"routes", &type_routes, NO_FIELD,
+     .help = "Which request goes to which service; the first that matches. Without it, one "
+             "service gets all requests.",
+     .example = "[{prefix: /api/shop, service: shop, strip_prefix: /api}]"},
+    {"routes[].path", &type_pattern, NO_FIELD,
+     .help = "The whole path; {name} stands for one segment.", .example = "/users/{id}"},
+    {"routes[].prefix", &type_pattern, NO_FIELD,
+     .help = "Or its beginning: /api is /api and /api/…, not /apis.", .example = "/api"},
+    {"routes[].service", &type_text, ROUTE(service), .help = "The service that answers.",
+     .example = "shop"},
+    {"routes[].strip_prefix", &type_pattern, NO_FIELD,
+     .help = "Taken off the path before it goes to the service.", .example = "/api"},
+    {"routes[].match", &type_group, NO_FIELD, .help = "What else must hold."},
+    {"routes[].match.method", &type_methods, NO_FIELD, .help = "One of these methods.",
+     .example = "[GET, HEAD]"},
+    {"routes[].match.host", &type_host, NO_FIELD,
+     .help = "The host that the client asked for; *.example.com: any below it.",
+     .example = "shop.example.com"},
+    LATER("routes[].match.headers"),
+    LATER("routes[].aggregate"),
+    LATER("routes[].auth"),
+    LATER("routes[].split"),
+    LATER("routes[].mirror"),
+};
+
+const uint32_t directive_count = sizeof directives / sizeof directives[0];
+_Static_assert(sizeof directives / sizeof directives[0] <= DIRECTIVES_MAX, "raise DIRECTIVES_MAX");
+
+const char *directive_key(const struct directive *d) {
+    const char *dot = strrchr(d->path, '.');
+    return dot ? dot + 1 : d->path;
+}
+
+bool directive_in(const struct directive *d, const char *scope) {
+    size_t len = strlen(scope);
+    const char *key = directive_key(d);
+    size_t before = (size_t)(key - d->path);
+    if (!len)
+        return before == 0;
+    return before == len + 1 && strncmp(d->path, scope, len) == 0;
+}
+
+const struct directive *directive_find(const char *scope, struct bytes key) {
+    for (uint32_t i = 0; i < directive_count; i++) {
+        if (bytes_equal(bytes_of(directive_key(&directives[i])), key) &&
+            directive_in(&directives[i], scope))
+            return &directives[i];
+    }
+    return NULL;
+}
+
+const struct directive *directive_at(const char *path) {
+    for (uint32_t i = 0; i < directive_count; i++) {
+        if (!strcmp(directives[i].path, path))
+            return &directives[i];
+    }
+    assert(!"no such directive");
+    return NULL;
+}
+
+uint32_t directive_index(const struct directive *d) {
+    return (uint32_t)(d - directives);
+}
