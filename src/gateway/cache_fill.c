@@ -27,7 +27,8 @@ static struct cache_flight *take_flight(struct cache_flight **flight) {
     return f;
 }
 
-/* What is the request's or the moment's fault says nothing about the next one. */
+/* What is the request's or the moment's fault says nothing about the next one;
+ * of statuses only 304 comes here, which answers a condition of the request. */
 static enum swg__flight_end end_of(enum swg__storable reason) {
     switch (reason) {
     case SWG__STORE_FAILURE:
@@ -36,6 +37,7 @@ static enum swg__flight_end end_of(enum swg__storable reason) {
     case SWG__STORE_REQUEST:
     case SWG__STORE_AUTHORIZED:
     case SWG__STORE_PARTIAL:
+    case SWG__STORE_STATUS:
         return SWG__FLIGHT_CANCELLED;
     default:
         return SWG__FLIGHT_UNSHARED;

@@ -16,7 +16,7 @@
 #define LINGER_NS SWG_SECONDS(2)
 
 /* At most one read of the loop, kept while the upstream cannot take it. */
-enum { IN_MAX = 1024 * 1024 };
+enum { IN_MAX = 1024 * 1024, UNREAD_MAX = 64 * 1024 };
 
 static const struct io_stream_ops client_ops;
 static void on_timer(struct io_timer *);
@@ -64,7 +64,7 @@ void client_accept(struct worker *w, uint32_t listen_index, int fd, const struct
     c->since_ns = io_now(w->io);
     set_address(c, peer);
     io_timer_init(&c->timer, on_timer);
-    c->stream.ops = &client_ops;
+    io_stream_init(&c->stream, &client_ops);
     if (io_adopt(w->io, &c->stream, fd) < 0) {
         atomic_fetch_sub_explicit(&g->clients, 1, memory_order_relaxed);
         free(c);
@@ -92,10 +92,8 @@ struct client *client_create_sink(const struct client *like) {
     c->port = like->port;
     c->sink = true;
     c->state = CLIENT_BUSY;
-    c->stream.ops = &client_ops;
-    c->stream.io = like->stream.io;
-    c->stream.fd = -1;
-    list_init(&c->stream.ready);
+    io_stream_init(&c->stream, &client_ops);
+    c->stream.io = like->worker->io;
     io_timer_init(&c->timer, on_timer);
     list_push_back(&c->worker->clients, &c->link);
     atomic_fetch_add_explicit(&c->worker->gateway->clients, 1, memory_order_relaxed);
@@ -207,6 +205,8 @@ static size_t take(struct client *c, const char *data, size_t len) {
     switch ((enum client_state)c->state) {
     case CLIENT_IDLE:
     case CLIENT_HEAD:
+        if (io_pending(&c->stream) > UNREAD_MAX)
+            return 0; /* it asks on and on and does not read: on_drain goes on */
         return take_head(c, data, len);
     case CLIENT_BUSY:
     case CLIENT_TUNNEL:
@@ -241,7 +241,7 @@ static void feed(struct client *c, const char *data, size_t len) {
     if (c->state == CLIENT_DEAD)
         return;
     bool waiting_for_head = c->state == CLIENT_IDLE || c->state == CLIENT_HEAD;
-    bool wanted = waiting_for_head || c->state == CLIENT_LINGER ||
+    bool wanted = (waiting_for_head && io_pending(&c->stream) <= UNREAD_MAX) || c->state == CLIENT_LINGER ||
                   (c->exchange && !c->exchange->upload_paused && !len);
     io_want_data(&c->stream, wanted);
 }
@@ -276,6 +276,8 @@ static void on_drain(struct io_stream *s) {
         exchange_client_drained(c->exchange);
     else if (c->state == CLIENT_LINGER && c->eof)
         client_close(c);
+    else if (c->state == CLIENT_IDLE || c->state == CLIENT_HEAD)
+        feed_kept(c);
 }
 
 static void on_end(struct io_stream *s, enum io_end end, int os_error) {

@@ -102,7 +102,7 @@ static void begin(struct check *c) {
         finish(c, HEALTH_BAD, 0, "no_address");
         return;
     }
-    c->stream.ops = &check_ops;
+    io_stream_init(&c->stream, &check_ops);
     if (io_connect(io, &c->stream, (struct sockaddr *)&address, len) < 0) {
         finish(c, HEALTH_UNKNOWN, 0, "local");
         return;
@@ -218,7 +218,7 @@ static void add(struct health *h, const struct list *old, struct plan *plan, str
     c->plan = plan_hold(plan);
     c->service = s;
     c->endpoint = endpoint;
-    c->stream.fd = -1;
+    io_stream_init(&c->stream, &check_ops);
     c->reading.cause = "";
     const struct check *before = find(old, s->options->name, s->options->endpoints[endpoint].name);
     if (before)

@@ -16,10 +16,17 @@ enum { BODY_MAX = 4096 };
 
 /* ---- what every answer has ----------------------------------------------- */
 
+/* Unless told otherwise, only who sits on the same machine sees the story. */
 static bool is_exposed(const struct exchange *x) {
     const struct gateway_options *o = x->plan->options;
     uint32_t i = x->client->listen_index;
-    return i < o->listen_count && o->listens[i].expose == EXPOSE_FULL;
+    if (i >= o->listen_count)
+        return false;
+    const struct listen_options *l = &o->listens[i];
+    if (l->expose != EXPOSE_AUTO)
+        return l->expose == EXPOSE_FULL;
+    return l->unix_path || !strncmp(l->host, "127.", 4) || !strcmp(l->host, "::1") ||
+           !strcmp(l->host, "localhost");
 }
 
 /* Switchgear: sql;service=recommendation;breaker=open;attempts=0;reason=open;took=0.4

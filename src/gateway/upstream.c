@@ -52,7 +52,7 @@ static struct upstream *connect_new(struct worker *w, struct target *t, int *os_
     list_init(&u->idle);
     io_timer_init(&u->timer, on_pool_timeout);
     u->worker = w;
-    u->stream.ops = &upstream_ops;
+    io_stream_init(&u->stream, &upstream_ops);
     int error = io_connect(w->io, &u->stream, (struct sockaddr *)&address, len);
     if (error < 0) {
         free(u);
