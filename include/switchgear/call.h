@@ -96,7 +96,7 @@ struct swg_story {
     bool broke_off; /* the answer began to reach the caller, and broke off */
     enum swg_breaker_state breaker; /* the service's state as this call met it */
     struct swg_answer last;         /* of the last attempt that ended */
-    uint64_t retry_in_ns;           /* what to tell the caller, when refused or failed */
+    uint64_t retry_in_ns;           /* what to tell the caller; 0: not known */
     uint64_t started_ns, first_attempt_ns, head_ns, finished_ns;
 };
 

@@ -121,6 +121,8 @@ void swg__call_meet_service(struct swg_call *c, bool closed, uint64_t now_ns) {
 static void note_refusal(struct swg_call *c, enum swg_refusal reason, uint64_t now_ns) {
     uint64_t retry_in = 0;
     note_state(c, swg_policy_state(c->policy, now_ns, &retry_in));
+    if (retry_in == SWG_NEVER) /* until an operator changes it: nobody knows */
+        retry_in = 0;
     if (!c->story.retry_in_ns)
         c->story.retry_in_ns = retry_in ? retry_in : c->story.last.retry_after_ns;
     if (!reason)
