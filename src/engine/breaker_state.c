@@ -310,13 +310,6 @@ static bool is_dirty(const struct swg_breaker *b, struct swg__tally t) {
     return b->consecutive > 0 || (rates && t.calls < b->options.calls_min && t.failures + t.slow);
 }
 
-bool swg__breaker_is_dirty(const struct swg_breaker *b, uint64_t now_ns) {
-    uint64_t control = swg__control(b);
-    if (control & (SWG__STATE | SWG__MANUAL))
-        return false;
-    return is_dirty(b, swg__window_read(&b->window, swg__breaker_successes(b), now_ns));
-}
-
 static void set_dirty(struct swg_breaker *b, bool dirty) {
     uint64_t control = swg__control(b);
     uint64_t wanted = dirty ? control | SWG__DIRTY : control & ~(uint64_t)SWG__DIRTY;
@@ -445,5 +438,11 @@ void swg__breaker_publish(struct swg_breaker *b, uint64_t now_ns) {
         b->probe_successes = o->close_after - 1; /* one more will close it */
     if (swg__control_state(swg__control(b)) == SWG_HALF_OPEN)
         update_gate(b);
-    set_dirty(b, swg__breaker_is_dirty(b, now_ns));
+    /* By the new rules the window may be bad enough already: whatever comes
+     * next is judged. */
+    if (!(swg__control(b) & (SWG__STATE | SWG__MANUAL))) {
+        uint64_t successes = swg__breaker_successes(b);
+        struct swg__tally t = swg__window_read(&b->window, successes, now_ns);
+        set_dirty(b, b->consecutive || t.failures || t.slow);
+    }
 }
