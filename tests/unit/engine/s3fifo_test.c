@@ -111,7 +111,7 @@ static void an_old_ghost_is_forgotten(void **state) {
     assert_false(nodes[0].in_main);
 }
 
-static void a_use_in_main_is_worth_one_more_round(void **state) {
+static void each_use_in_main_is_worth_one_more_round(void **state) {
     struct swg__s3 s;
     make(&s);
     for (int i = 0; i < 4; i++)
@@ -126,8 +126,15 @@ static void a_use_in_main_is_worth_one_more_round(void **state) {
     for (int i = 10; i < 20; i++)
         swg__s3_remove(&s, &nodes[i]);
     swg__s3_use(&nodes[0]);
+    swg__s3_use(&nodes[0]);
+    swg__s3_use(&nodes[1]);
     assert_int_equal(evict(&s), 1);
     assert_int_equal(evict(&s), 0);
+    /* It had its chance: it leaves no ghost. */
+    for (int i = 10; i < 20; i++)
+        add(&s, i, 1);
+    add(&s, 0, 1);
+    assert_false(nodes[0].in_main);
 }
 
 static void a_spared_one_is_last(void **state) {
@@ -195,7 +202,7 @@ int main(void) {
         cmocka_unit_test(used_twice_it_survives_probation),
         cmocka_unit_test(a_ghost_comes_back_into_main),
         cmocka_unit_test(an_old_ghost_is_forgotten),
-        cmocka_unit_test(a_use_in_main_is_worth_one_more_round),
+        cmocka_unit_test(each_use_in_main_is_worth_one_more_round),
         cmocka_unit_test(a_spared_one_is_last),
         cmocka_unit_test(a_scan_does_not_sweep_out_what_is_in_use),
         cmocka_unit_test(any_sequence_keeps_the_order_sound),

@@ -311,6 +311,20 @@ static void known_variants_are_fetched_side_by_side(void **state) {
     end(c);
 }
 
+static void an_answer_that_is_stored_takes_the_mark_away(void **state) {
+    struct cache *c = make();
+    struct cache_result r;
+    put(c, "/a", "X: 0", "Vary: X", "0", T0);
+    struct cache_flight *one = lead(c, "/a", "X: 1"), *two = lead(c, "/a", "X: 2");
+    assert_int_equal(begin(&one, "X: 1", 200, "Cache-Control: private", 0, T0), SWG__STORE_PRIVATE);
+    assert_int_equal(look(c, "/a", "X: 3", NULL, T0, &r), CACHE_MISS_ALONE);
+    assert_int_equal(begin(&two, "X: 2", 200, "Vary: X", 0, T0), SWG__STORE_OK);
+    assert_int_equal(cache_fill_commit(&two, T0), SWG__STORE_OK);
+    one = lead(c, "/a", "X: 3");
+    cache_abandon(&one, SWG__FLIGHT_CANCELLED, T0);
+    end(c);
+}
+
 /* A fill that keeps nobody waiting may still end well, beside a newer flight. */
 static void a_named_leader_may_find_what_another_stored(void **state) {
     struct cache *c = make();
@@ -354,6 +368,7 @@ int main(void) {
         cmocka_unit_test(who_waited_for_an_invalidated_answer_waits_anew),
         cmocka_unit_test(an_answer_that_is_only_good_stale_keeps_nobody_waiting),
         cmocka_unit_test(known_variants_are_fetched_side_by_side),
+        cmocka_unit_test(an_answer_that_is_stored_takes_the_mark_away),
         cmocka_unit_test(a_named_leader_may_find_what_another_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -426,6 +426,12 @@ static void preconditions_are_answered_from_the_entry(void **state) {
     put(c, "/date", "", modified, "", T0);
     put(c, "/none", "", "", "", T0);
 
+    struct cache_result r;
+    assert_int_equal(look(c, "/404", "", NULL, T0, &r), CACHE_MISS_LEAD);
+    assert_int_equal(begin(&r.flight, "", 404, "ETag: \"x\"", 0, T0), SWG__STORE_OK);
+    cache_fill_commit(&r.flight, T0);
+    assert_false(matches(c, "/404", "If-None-Match: \"x\""));
+
     assert_false(matches(c, "/tag", ""));
     assert_true(matches(c, "/tag", "If-None-Match: \"a,\\\""));
     assert_true(matches(c, "/tag", "If-None-Match: W/\"a,\\\""));
