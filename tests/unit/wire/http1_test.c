@@ -181,6 +181,32 @@ static enum http1_error feed(struct http1_body *body, const char *text) {
     return HTTP1_OK;
 }
 
+/* Each chunk excuses 16 bytes of extension and as many as it is long. */
+static void test_chunks_excuse_their_extensions(void **state) {
+    (void)state;
+    char chunk[1024];
+    struct http1_body body;
+    int len = snprintf(chunk, sizeof chunk, "f0;%0255d\r\n%0240d\r\n", 0, 0);
+    assert_int_equal(len, 2 + 256 + 2 + 240 + 2);
+    http1_body_init(&body, HTTP1_BODY_CHUNKED, 0, NULL, 0);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(feed(&body, chunk), HTTP1_OK);
+    assert_int_equal(body.extension_debt, 0);
+}
+
+static void test_an_extension_counts_once(void **state) {
+    (void)state;
+    char chunk[512];
+    struct http1_body body;
+    snprintf(chunk, sizeof chunk, "1;%0255d\r\n!\r\n", 0);
+    http1_body_init(&body, HTTP1_BODY_CHUNKED, 0, NULL, 0);
+    assert_int_equal(feed(&body, chunk), HTTP1_OK);
+    assert_int_equal(body.extension_debt, 256 - 17);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(feed(&body, "1\r\n!\r\n"), HTTP1_OK);
+    assert_int_equal(body.extension_debt, 0);
+}
+
 static void test_trailers_are_kept_as_lines(void **state) {
     (void)state;
     char kept[64];
@@ -265,6 +291,8 @@ int main(void) {
         cmocka_unit_test(test_chunk_payload_is_not_copied),
         cmocka_unit_test(test_an_error_stays),
         cmocka_unit_test(test_until_close_never_ends),
+        cmocka_unit_test(test_chunks_excuse_their_extensions),
+        cmocka_unit_test(test_an_extension_counts_once),
         cmocka_unit_test(test_trailers_are_kept_as_lines),
         cmocka_unit_test(test_trailers_fit_exactly),
         cmocka_unit_test(test_no_room_for_trailers_is_no_error_without_any),
