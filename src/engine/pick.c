@@ -161,9 +161,11 @@ static uint32_t choose(const struct choice *ch, uint64_t set) {
 
 static bool admit_one(struct choice *ch, uint32_t i) {
     struct swg_breaker *b = breaker_of(ch->policy, i);
+    /* mixed, or the number that chose the endpoint would decide its ramp too */
+    uint64_t random = random_mix(ch->random);
     enum swg_refusal refusal = ch->beside >> i & 1
                                    ? swg__breaker_admit_beside(b, ch->permit, ch->now_ns)
-                                   : swg_breaker_admit(b, ch->permit, ch->random, ch->now_ns);
+                                   : swg_breaker_admit(b, ch->permit, random, ch->now_ns);
     ch->refusals |= UINT64_C(1) << refusal;
     return refusal == SWG_ADMITTED;
 }
