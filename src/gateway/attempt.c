@@ -156,13 +156,14 @@ static void send_framed(struct leg *leg, struct bytes head, struct bytes piece, 
         io_abort(&leg->up->stream); /* no memory: never a shortened request */
 }
 
-/* The clocks of the call stand still while it is the client who is waited for. */
+/* The clocks of the call stand still while the body is on its way, however long
+ * it is; that it moves at all is watched by the idle limit. */
 static struct swg_step tell_progress(struct leg *leg) {
     struct exchange *x = leg->x;
     uint64_t now = exchange_now(x);
     if (leg->body_sent && !io_pending(&leg->up->stream) && leg->up->state != UPSTREAM_CONNECTING)
         return swg_call_on_sent(&leg->call, now);
-    bool caller = !x->upload_done && !x->expects_continue && !io_pending(&leg->up->stream);
+    bool caller = !x->upload_done && !x->expects_continue;
     return swg_call_on_upload(&leg->call, caller, now);
 }
 
@@ -211,6 +212,12 @@ bool attempt_wants_body(const struct exchange *x) {
     return !x->kept_dropped && x->kept.len < leg->service->options->transport.body_keep;
 }
 
+bool attempt_is_stuck(const struct exchange *x) {
+    const struct leg *leg = x->leg;
+    return !x->upload_done && leg && leg->up && leg->up->state == UPSTREAM_HEAD &&
+           io_pending(&leg->up->stream) > 0;
+}
+
 /* ---- beginning ----------------------------------------------------------- */
 
 static bool is_local_error(int os_error) {
@@ -223,6 +230,12 @@ static void fail_locally(struct leg *leg, int os_error) {
     if (os_error == EMFILE || os_error == ENFILE)
         worker_shed(leg->x->worker);
     struct swg_answer answer = {.kind = local ? SWG_UNAVAILABLE_LOCALLY : SWG_CONNECT_FAILED};
+    leg_run(leg, swg_call_on_answer(&leg->call, &answer, exchange_now(leg->x)));
+}
+
+void attempt_failed(struct leg *leg, enum swg_answer_kind kind) {
+    struct swg_answer answer = {.kind = kind};
+    leg_abandon(leg);
     leg_run(leg, swg_call_on_answer(&leg->call, &answer, exchange_now(leg->x)));
 }
 

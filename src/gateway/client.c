@@ -266,8 +266,11 @@ static void on_data(struct io_stream *s, const char *data, size_t len) {
 }
 
 void client_resume_upload(struct client *c) {
-    if (c->state != CLIENT_DEAD)
-        feed_kept(c);
+    if (c->state == CLIENT_DEAD)
+        return;
+    if (c->exchange && !c->exchange->upload_done)
+        c->exchange->upload_paused = false;
+    feed_kept(c);
 }
 
 static void on_drain(struct io_stream *s) {

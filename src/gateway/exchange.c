@@ -197,12 +197,16 @@ void leg_run(struct leg *leg, struct swg_step step) {
 static uint64_t idle_limit_ns(const struct exchange *x) {
     const struct service *s = x->leg ? x->leg->service : x->service;
     const struct transport_options *t = &s->options->transport;
+    uint64_t attempt_ns = s->options->policy.timeout.attempt_ns;
+    if (attempt_is_stuck(x) && attempt_ns && attempt_ns < t->idle_ns)
+        return attempt_ns;
     return x->tunnel ? t->upgrade_idle_ns : t->idle_ns;
 }
 
 /* Whether bodies move (or should): the idle limit watches them. */
 static bool is_moving(const struct exchange *x) {
-    return x->answer == ANSWER_BODY || (!x->upload_done && !x->upload_paused);
+    return x->answer == ANSWER_BODY || (!x->upload_done && !x->upload_paused) ||
+           attempt_is_stuck(x);
 }
 
 void exchange_set_timer(struct exchange *x) {
@@ -238,7 +242,9 @@ static void on_idle(struct exchange *x) {
         return;
     }
     x->pending_seen = pending;
-    if (x->answer == ANSWER_BODY && x->leg->up && !pending && !x->tunnel)
+    if (attempt_is_stuck(x))
+        attempt_failed(x->leg, SWG_TIMED_OUT);
+    else if (x->answer == ANSWER_BODY && x->leg->up && !pending && !x->tunnel)
         relay_end(x->leg, false);
     else if (x->answer == ANSWER_NONE) {
         for (struct leg *leg = x->leg; leg; leg = leg->parent)
@@ -369,7 +375,7 @@ static bool refuse(struct exchange *x) {
     const struct http1_head *r = &x->request;
     const struct limit_options *limits = &x->plan->options->limits;
     if (r->method == HTTP_CONNECT || r->method == HTTP_TRACE) {
-        reply_error(x, 405, "method_not_allowed", "This gateway does not do this method.");
+        reply_error(x, 501, "method_not_implemented", "This gateway does not do this method.");
         return true;
     }
     if (!path_split(r->target, &x->arena, &x->parts)) {
@@ -549,7 +555,8 @@ static void upload_finished(struct exchange *x) {
         leg_run(leg, swg_call_on_upload(&leg->call, false, exchange_now(x)));
 }
 
-static void upload_broken(struct exchange *x, enum http1_error error) {
+static void upload_broken(struct exchange *x, int status, const char *reason,
+                          const char *sentence) {
     struct client *c = x->client;
     if (x->answer != ANSWER_NONE) {
         client_close(c);
@@ -558,7 +565,7 @@ static void upload_broken(struct exchange *x, enum http1_error error) {
     for (struct leg *leg = x->leg; leg; leg = leg->parent)
         leg_cancel(leg);
     x->close_client = true;
-    reply_error(x, http1_error_status(error), http1_error_name(error), http1_error_sentence(error));
+    reply_error(x, status, reason, sentence);
 }
 
 bool exchange_upload(struct exchange *x, const char *data, size_t len, size_t *used) {
@@ -580,7 +587,7 @@ bool exchange_upload(struct exchange *x, const char *data, size_t len, size_t *u
             http1_body_next(&x->upload, data + *used, len - *used, &payload, &piece);
         if (e != HTTP1_OK) {
             *used = len;
-            upload_broken(x, e);
+            upload_broken(x, http1_error_status(e), http1_error_name(e), http1_error_sentence(e));
             return true;
         }
         *used += piece;
@@ -589,7 +596,7 @@ bool exchange_upload(struct exchange *x, const char *data, size_t len, size_t *u
         x->in_bytes += payload.len;
         if (x->in_bytes > x->plan->options->limits.body) {
             *used = len;
-            upload_broken(x, HTTP1_HEAD_TOO_LARGE);
+            upload_broken(x, 413, "body_too_large", "The request body is larger than the limit.");
             return true;
         }
         if (leg && leg->up && leg->up->state != UPSTREAM_HELD)
@@ -603,8 +610,7 @@ bool exchange_upload(struct exchange *x, const char *data, size_t len, size_t *u
         start(x);
     } else if (!attempt_wants_body(x)) {
         x->upload_paused = true;
-        if (leg->up && leg->up->state != UPSTREAM_HELD)
-            leg_run(leg, swg_call_on_upload(&leg->call, false, exchange_now(x)));
+        exchange_set_timer(x);
     }
     return true;
 }

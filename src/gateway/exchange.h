@@ -164,6 +164,10 @@ void attempt_send_kept(struct leg *);
 /* One more piece of the body, straight from the client. */
 void attempt_send_piece(struct leg *, struct bytes piece);
 void attempt_send_end(struct leg *);
+/* No head came, and none will: tells the call, and goes on as that says. */
+void attempt_failed(struct leg *, enum swg_answer_kind);
+/* Whether it is the upstream that does not take what is sent to it. */
+bool attempt_is_stuck(const struct exchange *);
 /* Whether more of the body should be read from the client now. */
 bool attempt_wants_body(const struct exchange *);
 

@@ -246,8 +246,18 @@ void reply_failure(struct exchange *x, const struct swg_story *s) {
     send_problem(x, &f, f.timed_out ? o->message_timeout : o->message_open, seconds);
 }
 
+/* The parser's errors have names in capitals; reasons are words. */
+static void lower(char *out, size_t size, const char *name) {
+    size_t n = 0;
+    for (; name[n] && n + 1 < size; n++)
+        out[n] = (char)(name[n] >= 'A' && name[n] <= 'Z' ? name[n] + 32 : name[n]);
+    out[n] = '\0';
+}
+
 void reply_error(struct exchange *x, int status, const char *reason, const char *detail) {
-    struct failure f = {status, reason,
+    char word[48];
+    lower(word, sizeof word, reason);
+    struct failure f = {status, word,
                         status == 404   ? "destination_not_found"
                         : status >= 500 ? "proxy_internal_error"
                                         : "http_request_error",
@@ -261,15 +271,14 @@ void reply_bad_head(struct client *c, enum http1_error e) {
     int status = e == HTTP1_OK ? 408 : http1_error_status(e);
     const char *sentence =
         e == HTTP1_OK ? "the request's head did not come in time" : http1_error_sentence(e);
-    char memory[1024];
+    char memory[1024], body[512], word[48];
     struct buf b;
     buf_init_fixed(&b, memory, sizeof memory);
-    char body[512];
+    lower(word, sizeof word, e == HTTP1_OK ? "request_timeout" : http1_error_name(e));
     int len = snprintf(body, sizeof body,
-                       "{\"error\":\"%s\",\"type\":\"urn:switchgear:reason:bad_request\","
+                       "{\"error\":\"%s\",\"type\":\"urn:switchgear:reason:%s\","
                        "\"title\":\"%s\",\"status\":%d,\"reason\":\"%s\"}\n",
-                       sentence, http_status_reason(status), status,
-                       e == HTTP1_OK ? "request_timeout" : http1_error_name(e));
+                       sentence, word, http_status_reason(status), status, word);
     buf_printf(&b,
                "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n"
                "Content-Length: %d\r\nDate: %s\r\nConnection: close\r\n"

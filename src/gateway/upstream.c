@@ -162,12 +162,6 @@ static bool keep_in(struct upstream *u, const char *data, size_t len) {
     return true;
 }
 
-static void answer_failed(struct leg *leg, enum swg_answer_kind kind) {
-    struct swg_answer answer = {.kind = kind};
-    leg_abandon(leg);
-    leg_run(leg, swg_call_on_answer(&leg->call, &answer, exchange_now(leg->x)));
-}
-
 /* "Keep-Alive: timeout=5": the server will close then; we want to be earlier. */
 static void heed_keep_alive(struct upstream *u, struct bytes value) {
     struct bytes element;
@@ -268,18 +262,18 @@ static void take_heads(struct upstream *u, const char *data, size_t len) {
                 memmove(u->in, data, len);
                 u->in_len = (uint32_t)len;
             } else if (!keep_in(u, data, len)) {
-                answer_failed(leg, SWG_UNAVAILABLE_LOCALLY);
+                attempt_failed(leg, SWG_UNAVAILABLE_LOCALLY);
             }
             return;
         }
         if (e != HTTP1_OK) {
-            answer_failed(leg, SWG_GARBLED);
+            attempt_failed(leg, SWG_GARBLED);
             return;
         }
         u->in_seen = 0;
         if (head.status >= 200 || head.status == 101) {
             if (head.status == 101 && !leg->x->request.upgrade) {
-                answer_failed(leg, SWG_GARBLED);
+                attempt_failed(leg, SWG_GARBLED);
                 return;
             }
             on_head(u, &head, (struct bytes){data, len}, used);
@@ -379,7 +373,7 @@ static void on_data(struct io_stream *s, const char *data, size_t len) {
     if (u->state == UPSTREAM_HEAD) {
         if (u->in_len) {
             if (!keep_in(u, data, len))
-                answer_failed(u->leg, SWG_UNAVAILABLE_LOCALLY);
+                attempt_failed(u->leg, SWG_UNAVAILABLE_LOCALLY);
             else
                 take_heads(u, u->in, u->in_len);
         } else {
@@ -396,7 +390,10 @@ static void on_drain(struct io_stream *s) {
     if (!leg)
         return;
     leg->x->moved_ns = exchange_now(leg->x);
-    if (leg->body_sent && u->state == UPSTREAM_HEAD)
+    if (u->state == UPSTREAM_TUNNEL) {
+        leg->x->upload_paused = false;
+        client_resume_upload(leg->x->client);
+    } else if (leg->body_sent && u->state == UPSTREAM_HEAD)
         leg_run(leg, swg_call_on_sent(&leg->call, exchange_now(leg->x)));
     else
         attempt_send_kept(leg);
@@ -415,10 +412,10 @@ static void on_end(struct io_stream *s, enum io_end end, int os_error) {
     u->eof = true;
     switch ((enum upstream_state)u->state) {
     case UPSTREAM_CONNECTING:
-        answer_failed(leg, SWG_CONNECT_FAILED);
+        attempt_failed(leg, SWG_CONNECT_FAILED);
         break;
     case UPSTREAM_HEAD:
-        answer_failed(leg, u->reused && !u->got_bytes ? SWG_RESET_IDLE : SWG_RESET);
+        attempt_failed(leg, u->reused && !u->got_bytes ? SWG_RESET_IDLE : SWG_RESET);
         break;
     case UPSTREAM_BODY:
     case UPSTREAM_TUNNEL:
