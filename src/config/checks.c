@@ -51,8 +51,10 @@ static void check_admin(struct fill *f) {
 
 static void check_limits(struct fill *f) {
     const struct limit_options *l = &f->options->limits;
+    const struct node *url = named_at(&f->top, "limits.url");
     if (l->url > l->header_bytes)
-        report_warning(f->report, named_at(&f->top, "limits.url"), "at most limits.header_bytes",
+        report_warning(f->report, url ? url : named_at(&f->top, "limits.header_bytes"),
+                       "at most limits.header_bytes",
                        "limits.url is larger than a whole head may be");
     if (l->connections_per_client > l->connections)
         report_warning(f->report, named_at(&f->top, "limits.connections_per_client"),
@@ -210,10 +212,12 @@ static uint32_t chain_length(struct fill *f, uint32_t service, uint8_t *state, u
                          NULL, "%s leads back to %s", f->path, name.at);
         } else {
             f->drafts[next].wanted = true;
+        }
+        fill_leave(f, path);
+        if (next >= 0 && state[next] != ON_THE_WAY) {
             uint32_t its = chain_length(f, (uint32_t)next, state, length);
             longest = its > longest ? its : longest;
         }
-        fill_leave(f, path);
     }
     state[service] = DONE;
     return length[service] = longest + 1;

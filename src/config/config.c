@@ -11,6 +11,7 @@
 #include "config/directives.h"
 #include "config/document.h"
 #include "config/fill.h"
+#include "config/types.h"
 
 enum { SCRATCH_BYTES_MAX = 64 << 20 };
 
@@ -19,6 +20,8 @@ static struct gateway_options *new_options(const char *name);
 static void fill_options(struct fill *, const struct node *root);
 static void finish_top(struct fill *);
 static uint32_t core_count(void);
+static bool differs(const struct directive *, const struct gateway_options *old,
+                    const struct gateway_options *new);
 
 int config_load(const char *path, struct gateway_options **out, struct config_report *report) {
     struct buf text;
@@ -75,30 +78,36 @@ const char *config_default_path(void) {
 
 void config_write_restart_keys(const struct gateway_options *old, const struct gateway_options *new,
                                struct buf *to) {
-    bool any = false;
+    size_t empty = to->len;
     for (uint32_t i = 0; i < directive_count; i++) {
         const struct directive *d = &directives[i];
         if (!(d->flags & DIRECTIVE_RESTART) || strpbrk(d->path, "[*"))
             continue;
-        struct buf was, is;
-        struct json_out out;
-        buf_init(&was, 1 << 20);
-        buf_init(&is, 1 << 20);
-        json_init(&out, &was);
-        json_object(&out);
-        d->type->write(&out, d, directive_key(d), old);
-        json_object_end(&out);
-        json_init(&out, &is);
-        json_object(&out);
-        d->type->write(&out, d, directive_key(d), new);
-        json_object_end(&out);
-        if (!bytes_equal(buf_view(&was), buf_view(&is))) {
-            buf_printf(to, "%s%s", any ? ", " : "", d->path);
-            any = true;
-        }
-        buf_free(&was);
-        buf_free(&is);
+        if (differs(d, old, new))
+            buf_printf(to, "%s%s", to->len > empty ? ", " : "", d->path);
     }
+}
+
+/* Compared as printed, so that a type need not know more than reading and
+ * writing. Of a switched group only the switch counts: its keys are rows. */
+static bool differs(const struct directive *d, const struct gateway_options *old,
+                    const struct gateway_options *new) {
+    const struct gateway_options *sides[] = {old, new};
+    struct buf printed[2];
+    if (d->type == &type_switched)
+        return field_get(d, old) != field_get(d, new);
+    for (int i = 0; i < 2; i++) {
+        struct json_out out;
+        buf_init(&printed[i], DOCUMENT_BYTES_MAX);
+        json_init(&out, &printed[i]);
+        json_object(&out);
+        d->type->write(&out, d, directive_key(d), sides[i]);
+        json_object_end(&out);
+    }
+    bool result = !bytes_equal(buf_view(&printed[0]), buf_view(&printed[1]));
+    buf_free(&printed[0]);
+    buf_free(&printed[1]);
+    return result;
 }
 
 /* ---- the file ---------------------------------------------------------- */

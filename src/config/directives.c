@@ -10,6 +10,7 @@
 
 #include "config/types.h"
 #include "gateway/options.h"
+#include "observe/log.h"
 
 #define FIELD(type, field) offsetof(struct type, field), sizeof(((struct type *)0)->field)
 #define TOP(field)         FIELD(gateway_options, field)
@@ -38,9 +39,11 @@ static const struct choice protocol_choices[] = {{"http", 0, false},    {"redis"
                                                  {"postgres", 0, true}, {"mongodb", 0, true},
                                                  {"tcp", 0, true},      {0}};
 static const struct choice format_choices[] = {{"json", 0, false}, {"logfmt", 1, false}, {0}};
-/* The numbers of observe's enum log_level; a test compares them. */
-static const struct choice level_choices[] = {
-    {"debug", 0, false}, {"info", 1, false}, {"warn", 2, false}, {"error", 3, false}, {0}};
+static const struct choice level_choices[] = {{"debug", LOG_DEBUG, false},
+                                              {"info", LOG_INFO, false},
+                                              {"warn", LOG_WARN, false},
+                                              {"error", LOG_ERROR, false},
+                                              {0}};
 static const struct choice requests_choices[] = {{"off", LOG_REQUESTS_OFF, false},
                                                  {"all", LOG_REQUESTS_ALL, false},
                                                  {"errors", LOG_REQUESTS_ERRORS, false},
@@ -80,7 +83,7 @@ const struct directive directives[] = {
              "they forward.",
      .example = "[10.0.0.0/8, ::1]"},
     LATER("listen[].tls"),
-    {"admin", &type_switched, TOP(admin.enabled),
+    {"admin", &type_switched, TOP(admin.enabled), .flags = DIRECTIVE_RESTART,
      .help = "The admin API, health, metrics and the status page; `off` to do without.",
      .example = "{address: 127.0.0.1:9797, token: \"${SWITCHGEAR_ADMIN_TOKEN:-}\"}"},
     {"admin.address", &type_admin_address, NO_FIELD, .default_text = "127.0.0.1:9797",
@@ -99,7 +102,6 @@ const struct directive directives[] = {
      .flags = DIRECTIVE_RESTART,
      .help = "Event-loop threads; auto: one a core."},
     {"cache_memory", &type_size, TOP(cache_bytes), MIB(1), TIB(1), "64MiB",
-     .flags = DIRECTIVE_RESTART,
      .help = "What all answers kept in memory, of all services, may take together."},
     {"store", &type_empty, NO_FIELD, .flags = DIRECTIVE_LATER},
     {"share", &type_empty, NO_FIELD, .flags = DIRECTIVE_LATER},
@@ -109,9 +111,9 @@ const struct directive directives[] = {
     {"limits", &type_group, NO_FIELD, .help = "What one client may ask of the gateway."},
     {"limits.headers", &type_count, TOP(limits.headers), 8, 1000, "100",
      .help = "Fields in the head of a request."},
-    {"limits.header_bytes", &type_size, TOP(limits.header_bytes), KIB(1), MIB(1), "16KiB",
+    {"limits.header_bytes", &type_size, TOP(limits.header_bytes), KIB(1), KIB(64), "16KiB",
      .help = "Bytes of the head of a request."},
-    {"limits.url", &type_size, TOP(limits.url), 64, MIB(1), "8KiB",
+    {"limits.url", &type_size, TOP(limits.url), 64, KIB(64), "8KiB",
      .help = "Bytes of the request target."},
     {"limits.body", &type_size, TOP(limits.body), 0, TIB(1024), "off", OFF,
      .help = "Bytes of a request body."},
@@ -408,7 +410,7 @@ const struct directive directives[] = {
              "service gets all requests.",
      .example = "[{prefix: /api/shop, service: shop, strip_prefix: /api}]"},
     {"routes[].path", &type_pattern, NO_FIELD,
-     .help = "The whole path; {name} stands for one segment.", .example = "/users/{id}"},
+     .help = "The whole path; {name} stands for one segment.", .example = "\"/users/{id}\""},
     {"routes[].prefix", &type_pattern, NO_FIELD,
      .help = "Or its beginning: /api is /api and /api/…, not /apis.", .example = "/api"},
     {"routes[].service", &type_text, ROUTE(service), .help = "The service that answers.",

@@ -440,9 +440,14 @@ static void what_only_a_restart_changes(void **state) {
     load_clean("workers: 3\n" ONE("timeout: {total: 3s}"));
     config_write_restart_keys(old, options, &text);
     assert_int_equal(text.len, 0);
-    load_clean("workers: 4\nlisten: [{address: '127.0.0.1:1'}]\nlog: {level: warn}\n" ONE(""));
+    load_clean("workers: 3\nadmin: {token: 0123456789abcdef, address: '127.0.0.1:1'}\n" ONE(""));
     config_write_restart_keys(old, options, &text);
-    assert_string_equal(buf_cstr(&text), "listen, workers");
+    assert_string_equal(buf_cstr(&text), "admin.address");
+    buf_clear(&text);
+    load_clean("workers: 4\nlisten: [{address: '127.0.0.1:1'}]\nlog: {level: warn}\n"
+               "admin: off\n" ONE(""));
+    config_write_restart_keys(old, options, &text);
+    assert_string_equal(buf_cstr(&text), "listen, admin, workers");
     buf_free(&text);
     gateway_options_release(old);
 }
