@@ -41,6 +41,30 @@ static void the_format_is_fixed(void **state) {
     assert_memory_equal(key.bytes, expected, sizeof(expected));
 }
 
+/* Hosts are folded piece by piece. */
+static void the_length_of_parts_does_not_matter(void **state) {
+    static char path[2000];
+    struct cache_options o = {.key = KEY_PATH | KEY_HOST};
+    struct cache_key last = {{0}}, key, again;
+    memset(path, 'A', sizeof(path));
+    for (size_t len = 0; len < sizeof(path); len += 1) {
+        struct cache_key_parts parts = {.path = {path, len}, .host = {path, sizeof(path) - len}};
+        assert_int_equal(cache_key_make(&key, &parts, &o), 0);
+        assert_int_equal(cache_key_make(&again, &parts, &o), 0);
+        assert_true(cache_key_equal(&key, &again));
+        assert_false(cache_key_equal(&key, &last));
+        last = key;
+    }
+    /* SHA-256 of 01 0…0, 03 dc05…0, "a" * 1500, 04 f401…0, "A" * 500 */
+    static const uint8_t expected[32] = {0x5e, 0xb7, 0xf3, 0x1e, 0x60, 0xe1, 0x4e, 0x01,
+                                         0xce, 0x0e, 0x06, 0xa5, 0xd7, 0x03, 0xe7, 0xca,
+                                         0x41, 0x1c, 0xe7, 0x32, 0xa7, 0x62, 0xa5, 0x80,
+                                         0x37, 0x7a, 0x31, 0x28, 0x85, 0x62, 0xb5, 0x9a};
+    struct cache_key_parts parts = {.path = {path, 500}, .host = {path, 1500}};
+    assert_int_equal(cache_key_make(&key, &parts, &o), 0);
+    assert_memory_equal(key.bytes, expected, sizeof(expected));
+}
+
 static void every_part_counts_where_it_is_wanted(void **state) {
     struct cache_key_parts base = usual(), other;
     assert_true(same(ALL, &base, &base));
@@ -108,6 +132,7 @@ static void fields_count_with_all_their_values(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_format_is_fixed),
+        cmocka_unit_test(the_length_of_parts_does_not_matter),
         cmocka_unit_test(every_part_counts_where_it_is_wanted),
         cmocka_unit_test(parts_do_not_run_into_each_other),
         cmocka_unit_test(hosts_have_no_case),
