@@ -165,6 +165,8 @@ static void fill_options(struct fill *f, const struct node *root) {
     fill_defaults(f, "", f->options);
     fill_map(f, "", root, f->options);
     fill_policies(f);
+    if (f->starved)
+        return; /* half filled: whatever else seems wrong may not be */
     fill_routes(f);
     check_whole(f);
     finish_top(f);

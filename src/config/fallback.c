@@ -29,11 +29,11 @@ static bool read_fallback(struct fill *f, const struct directive *d, const struc
     if (n->kind != NODE_LIST)
         return fill_wrong(f, d, n, NULL);
     if (n->count > SWG_TIERS_MAX)
-        return fill_wrong_but(f, n, "at most 8 tiers", NULL);
+        return fill_too_many(f, n, "at most 8 tiers");
     struct tier_options *all = fill_alloc(f, n->count, sizeof *all);
     struct named *outer = f->named;
     uint32_t i = 0;
-    for (const struct node_entry *e = n->first; all && e; e = e->next, i++) {
+    for (const struct node_entry *e = n->first; all && e && !f->starved; e = e->next, i++) {
         struct named named = {{NULL}};
         size_t path = fill_enter(f, "[%u]", i);
         f->named = &named;

@@ -24,7 +24,7 @@ void fill_map(struct fill *f, const char *scope, const struct node *map, void *b
         fill_wrong_but(f, map, "a mapping", NULL);
         return;
     }
-    for (const struct node_entry *e = map->first; e; e = e->next) {
+    for (const struct node_entry *e = map->first; e && !f->starved; e = e->next) {
         const struct directive *d = directive_find(scope, e->key->text);
         size_t path = fill_enter(f, "%s%s", f->path[0] ? "." : "", e->key->text.at);
         if (!d) {
@@ -175,6 +175,11 @@ bool fill_wrong_but(struct fill *f, const struct node *n, const char *expected,
     else
         report_error(f->report, n, expected, suggestion, "%s is %s", what,
                      report_show(shown, n->text));
+    return false;
+}
+
+bool fill_too_many(struct fill *f, const struct node *n, const char *expected) {
+    report_error(f->report, n, expected, NULL, "%s has too many entries", f->path);
     return false;
 }
 

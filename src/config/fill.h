@@ -74,6 +74,7 @@ bool fill_wrong(struct fill *, const struct directive *, const struct node *,
 /* The same with other words for what was expected. */
 bool fill_wrong_but(struct fill *, const struct node *, const char *expected,
                     const char *suggestion);
+bool fill_too_many(struct fill *, const struct node *, const char *expected);
 /* "a duration from 1ms to 24h, or off (default 5s)" */
 void fill_expected(const struct directive *, struct buf *);
 bool fill_later(struct fill *, const struct node *, const char *what);

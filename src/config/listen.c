@@ -29,7 +29,7 @@ static bool read_listens(struct fill *f, const struct directive *d, const struct
     if (n->kind != NODE_LIST || n->count == 0)
         return fill_wrong(f, d, n, NULL);
     if (n->count > LISTENS_MAX)
-        return fill_wrong_but(f, n, "at most 64 addresses", NULL);
+        return fill_too_many(f, n, "at most 64 addresses");
     struct listen_options *all = fill_alloc(f, n->count, sizeof *all);
     if (!all)
         return false;

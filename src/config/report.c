@@ -1,7 +1,7 @@
 /* report.c - see report.h. */
 #include "config/report.h"
 
-#include <stdlib.h>
+#include <string.h>
 
 #include "base/json_out.h"
 #include "config/document.h"
@@ -10,6 +10,7 @@ enum { REPORT_MEMORY_MAX = 1 << 20, LINE_MAX_BYTES = 8192, SHOWN_CHARACTERS = 60
 
 static void add(struct config_report *, struct config_finding, const char *what, va_list)
     __attribute__((format(printf, 3, 0)));
+static bool give_way(struct config_report *, enum config_severity);
 static void insert(struct config_report *, struct config_finding);
 
 void config_report_init(struct config_report *r) {
@@ -137,12 +138,27 @@ static void add(struct config_report *r, struct config_finding f, const char *wh
         insert(r, f);
 }
 
+/* A warning makes room for an error. */
+static bool give_way(struct config_report *r, enum config_severity severity) {
+    uint32_t at = r->count;
+    while (severity == CONFIG_ERROR && at-- > 0) {
+        if (r->findings[at].severity == CONFIG_WARNING) {
+            r->count--;
+            memmove(&r->findings[at], &r->findings[at + 1],
+                    (r->count - at) * sizeof r->findings[0]);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* In the order of the file; what concerns the file as a whole stands last. */
 static void insert(struct config_report *r, struct config_finding f) {
-    uint32_t at = r->count;
+    uint32_t at;
     uint64_t place = f.line ? (uint64_t)f.line << 32 | f.column : UINT64_MAX;
-    if (r->count == CONFIG_FINDINGS_MAX)
+    if (r->count == CONFIG_FINDINGS_MAX && !give_way(r, f.severity))
         return;
+    at = r->count;
     while (at > 0) {
         const struct config_finding *before = &r->findings[at - 1];
         uint64_t its = before->line ? (uint64_t)before->line << 32 | before->column : UINT64_MAX;

@@ -33,7 +33,7 @@ static bool read_routes(struct fill *f, const struct directive *d, const struct 
     if (n->kind != NODE_LIST || n->count == 0)
         return fill_wrong(f, d, n, NULL);
     if (n->count > ROUTES_MAX)
-        return fill_wrong_but(f, n, "at most 10000 routes", NULL);
+        return fill_too_many(f, n, "at most 10000 routes");
     f->routes = n;
     return true;
 }

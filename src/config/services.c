@@ -76,10 +76,11 @@ void fill_policies(struct fill *f) {
     if (f->services->kind != NODE_MAP || f->services->count == 0) {
         fill_wrong_but(f, f->services, "a mapping with at least one service", NULL);
     } else if (f->services->count > SERVICES_MAX) {
-        fill_wrong_but(f, f->services, "at most 1000 services", NULL);
+        fill_too_many(f, f->services, "at most 1000 services");
     } else {
         f->drafts = fill_scratch(f, f->services->count, sizeof *f->drafts);
-        for (const struct node_entry *e = f->services->first; f->drafts && e; e = e->next)
+        for (const struct node_entry *e = f->services->first; f->drafts && e && !f->starved;
+             e = e->next)
             fill_service(f, e, &f->drafts[f->draft_count++]);
     }
     fill_leave(f, path);
@@ -210,7 +211,7 @@ static bool read_endpoints(struct fill *f, const struct directive *d, const stru
     if (n->kind != NODE_LIST || n->count == 0)
         return fill_wrong(f, d, n, NULL);
     if (n->count > SWG_ENDPOINTS_MAX)
-        return fill_wrong_but(f, n, "at most 64 endpoints", NULL);
+        return fill_too_many(f, n, "at most 64 endpoints");
     struct endpoint_options *all = fill_alloc(f, n->count, sizeof *all);
     uint32_t i = 0;
     for (const struct node_entry *e = n->first; all && e; e = e->next, i++) {

@@ -248,6 +248,17 @@ static void the_report_is_bounded_and_sorted(void **state) {
     buf_free(&text);
 }
 
+static void no_warning_hides_an_error(void **state) {
+    for (uint32_t i = 0; i < CONFIG_FINDINGS_MAX; i++)
+        report_warning(&report, NULL, NULL, "warning %u", i);
+    report_error_at(&report, 7, 1, NULL, "an error");
+    report_warning(&report, NULL, NULL, "one too many");
+    assert_int_equal(report.count, CONFIG_FINDINGS_MAX);
+    assert_string_equal(report.findings[0].what, "an error");
+    assert_string_equal(report.findings[1].what, "warning 0");
+    assert_string_equal(report.findings[CONFIG_FINDINGS_MAX - 1].what, "warning 198");
+}
+
 static void shown_text_is_harmless(void **state) {
     char shown[SHOW_SIZE];
     assert_string_equal(report_show(shown, BYTES("a\x1b[2J\n\xff")), "\"a\\x1b[2J\\x0a\\xff\"");
@@ -287,6 +298,7 @@ int main(void) {
         TEST(billion_laughs_stay_small),
         TEST(tower_of_merges),
         TEST(the_report_is_bounded_and_sorted),
+        TEST(no_warning_hides_an_error),
         TEST(shown_text_is_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
