@@ -18,6 +18,7 @@
  * Helpers return 0, an enum http1_error, or MORE. */
 #include "wire/chars.h"
 #include "wire/http1.h"
+#include "wire/http_uri.h"
 
 enum { MORE = -1, METHOD_MAX = 32, LENGTH_DIGITS_MAX = 19 };
 
@@ -30,33 +31,6 @@ struct parser {
     bool host, chunked;
     bool close, kept, names_upgrade, has_upgrade; /* from Connection and Upgrade */
 };
-
-/* ---- errors ------------------------------------------------------------- */
-
-static const struct {
-    const char *name, *sentence;
-    int status;
-} errors[] = {{"OK", "no error", 200},
-#define X(code, status, sentence) {#code, sentence, status},
-              HTTP1_ERRORS(X)
-#undef X
-};
-
-static unsigned error_index(enum http1_error error) {
-    return (unsigned)error < sizeof errors / sizeof errors[0] ? (unsigned)error : 0;
-}
-
-const char *http1_error_name(enum http1_error error) {
-    return errors[error_index(error)].name;
-}
-
-const char *http1_error_sentence(enum http1_error error) {
-    return errors[error_index(error)].sentence;
-}
-
-int http1_error_status(enum http1_error error) {
-    return errors[error_index(error)].status;
-}
 
 /* ---- what fields mean --------------------------------------------------- */
 
@@ -131,47 +105,6 @@ static int note_transfer_encoding(struct parser *p, struct bytes value) {
     return 0;
 }
 
-/* Past the host of "host:port", or NULL. */
-static const char *skip_host(const char *at, const char *end) {
-    if (at < end && *at == '[') {
-        const char *address = ++at;
-        while (at < end && char_is(*at, CHAR_IPV6))
-            at++;
-        return at < end && *at == ']' && at - address >= 2 ? at + 1 : NULL;
-    }
-    for (;;) {
-        while (at < end && char_is(*at, CHAR_HOST))
-            at++;
-        if (at == end || *at == ':')
-            return at;
-        if (*at != '%' || end - at < 3 || !char_is(at[1], CHAR_HEX) || !char_is(at[2], CHAR_HEX))
-            return NULL;
-        at += 3;
-    }
-}
-
-/* ":" port, where the port may be empty but not above 65535. */
-static bool port_is_valid(const char *at, const char *end) {
-    unsigned port = 0;
-    if (*at++ != ':' || end - at > 5)
-        return false;
-    for (; at < end; at++) {
-        if (!char_is(*at, CHAR_DIGIT))
-            return false;
-        port = port * 10 + (unsigned)(*at - '0');
-    }
-    return port <= UINT16_MAX;
-}
-
-/* uri-host [":" port] of RFC 3986, less what nobody needs and parsers disagree
- * about: commas, a port without a host, zones and future versions of addresses.
- * Empty is valid: a target without authority has such a Host. */
-static bool host_is_valid(struct bytes host) {
-    const char *end = host.at + host.len;
-    const char *stop = skip_host(host.at, end);
-    return stop && (stop == end || (stop > host.at && port_is_valid(stop, end)));
-}
-
 static void note_option(struct parser *p, struct bytes option) {
     switch (option.len) {
     case 5:
@@ -208,7 +141,7 @@ static void note_expect(struct http1_head *head, struct bytes value) {
 static int note_field(struct parser *p, const struct http_field *field) {
     switch (field->id) {
     case HTTP_HOST:
-        if (p->is_request && (p->host || !host_is_valid(field->value)))
+        if (p->is_request && (p->host || !http_host_is_valid(field->value)))
             return HTTP1_BAD_HOST;
         p->host = true;
         return 0;
@@ -374,36 +307,15 @@ static int parse_target(struct parser *p) {
     return 0;
 }
 
-/* scheme ":" and something, RFC 3986 section 4.3. */
-static bool target_is_absolute(struct bytes target) {
-    const char *colon = memchr(target.at, ':', target.len);
-    if (!colon || colon == target.at || colon + 1 == target.at + target.len)
-        return false;
-    if (!((target.at[0] | 0x20) >= 'a' && (target.at[0] | 0x20) <= 'z'))
-        return false;
-    for (const char *at = target.at; at < colon; at++)
-        if (!char_is(*at, CHAR_DIGIT) && !((*at | 0x20) >= 'a' && (*at | 0x20) <= 'z') &&
-            *at != '+' && *at != '-' && *at != '.')
-            return false;
-    return true;
-}
-
-/* host ":" port, both given. */
-static bool target_is_authority(struct bytes target) {
-    const char *end = target.at + target.len;
-    const char *stop = skip_host(target.at, end);
-    return stop && stop > target.at && end - stop > 1 && port_is_valid(stop, end);
-}
-
 /* RFC 9112 section 3.2: one of four forms, and none for the wrong method. */
 static bool target_has_form(const struct http1_head *head) {
     if (head->method == HTTP_CONNECT)
-        return target_is_authority(head->target);
+        return http_target_is_authority(head->target);
     if (head->target.at[0] == '/')
         return true;
     if (head->target.at[0] == '*')
         return head->target.len == 1 && head->method == HTTP_OPTIONS;
-    return target_is_absolute(head->target);
+    return http_target_is_absolute(head->target);
 }
 
 /* RFC 9112 section 2.2: one empty line before a request is forgiven. */
