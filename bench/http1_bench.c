@@ -1,8 +1,8 @@
-/* http1_bench.c - time to parse a head, in nanoseconds.
+/* http1_bench.c - time to parse a head, in nanoseconds of CPU time.
  *
  * Not part of the build; for whoever changes the parser:
- *   gcc -O2 -D_GNU_SOURCE -Isrc bench/http1_bench.c src/wire/http*.c src/wire/chars.c -o /tmp/b &&
- * /tmp/b */
+ *   cc -O2 -D_GNU_SOURCE -Isrc -o /tmp/b bench/http1_bench.c src/wire/http*.c src/wire/chars.c
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
