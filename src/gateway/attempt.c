@@ -113,7 +113,9 @@ static void write_head(struct buf *b, const struct leg *leg) {
     else
         buf_string(b, o->endpoints[leg->endpoint].authority);
     buf_literal(b, "\r\n");
-    fields_copy(b, &x->request, x->head_end, fields_dropped_from_requests(), x->nominated);
+    fields_copy(b, &x->request, x->head_end,
+                x->flight ? fields_dropped_from_fetches() : fields_dropped_from_requests(),
+                x->nominated);
     write_framing(b, x);
     write_forwarded(b, x);
     buf_literal(b, "X-Request-Id: ");

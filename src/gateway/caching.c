@@ -6,6 +6,9 @@
 #include "gateway/fields.h"
 #include "gateway/gateway.h"
 
+/* Nobody waits longer for somebody else's fetch, whose client may be slow. */
+#define WAIT_NS SWG_SECONDS(5)
+
 static struct cache *cache_of(const struct exchange *x) {
     return x->worker->gateway->cache;
 }
@@ -115,6 +118,7 @@ enum caching_found caching_look_up(struct leg *leg, struct cache_entry **entry) 
         return CACHING_MISS;
     case CACHE_WAIT:
         x->waiting_for_cache = true;
+        x->wait_until_ns = exchange_now(x) + WAIT_NS;
         return CACHING_WAIT;
     case CACHE_UNAVAILABLE:
         break;

@@ -215,6 +215,8 @@ void exchange_set_timer(struct exchange *x) {
         if (!leg->over && leg->wake_ns < due)
             due = leg->wake_ns;
     }
+    if (x->waiting_for_cache && x->wait_until_ns < due)
+        due = x->wait_until_ns;
     if (is_moving(x) && idle_limit_ns(x) != SWG_OFF) {
         uint64_t idle = x->moved_ns + idle_limit_ns(x);
         due = idle < due ? idle : due;
@@ -268,6 +270,11 @@ static void on_timer(struct io_timer *t) {
         if (step.action != SWG_DO_WAIT)
             cancel_below(leg);
         leg_run(leg, step);
+        return;
+    }
+    if (x->waiting_for_cache && x->wait_until_ns <= exchange_now(x)) {
+        caching_leave(x);
+        leg_run(x->leg, swg_call_on_cache(&x->leg->call, false, exchange_now(x)));
         return;
     }
     if (is_moving(x) && idle_limit_ns(x) != SWG_OFF &&

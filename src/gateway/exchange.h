@@ -106,6 +106,7 @@ struct exchange {
     struct cache_waiter waiter;
     struct io_task cache_ready; /* the wait is over, perhaps told by another thread */
     bool waiting_for_cache;
+    uint64_t wait_until_ns; /* then it fetches for itself */
     bool has_cache_key;
     bool filling;                /* the answer is being stored */
     struct cache_flight *flight; /* we fetch for all: ended exactly once */

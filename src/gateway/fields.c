@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-static struct field_set request_drop, response_drop;
+static struct field_set request_drop, fetch_drop, response_drop;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_sets(void) {
@@ -22,6 +22,12 @@ static void make_sets(void) {
         HTTP_X_REQUEST_ID,   HTTP_X_CORRELATION_ID, HTTP_SWITCHGEAR};
     for (size_t i = 0; i < sizeof of_requests / sizeof of_requests[0]; i++)
         field_set_add(&request_drop, of_requests[i]);
+    fetch_drop = request_drop;
+    static const enum http_field_id of_fetches[] = {
+        HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE, HTTP_IF_MATCH, HTTP_IF_UNMODIFIED_SINCE,
+        HTTP_IF_RANGE};
+    for (size_t i = 0; i < sizeof of_fetches / sizeof of_fetches[0]; i++)
+        field_set_add(&fetch_drop, of_fetches[i]);
     static const enum http_field_id of_responses[] = {
         HTTP_SWITCHGEAR, HTTP_X_REQUEST_ID, HTTP_X_CORRELATION_ID, HTTP_PROXY_AUTHENTICATE};
     for (size_t i = 0; i < sizeof of_responses / sizeof of_responses[0]; i++)
@@ -31,6 +37,11 @@ static void make_sets(void) {
 const struct field_set *fields_dropped_from_requests(void) {
     pthread_once(&once, make_sets);
     return &request_drop;
+}
+
+const struct field_set *fields_dropped_from_fetches(void) {
+    pthread_once(&once, make_sets);
+    return &fetch_drop;
 }
 
 const struct field_set *fields_dropped_from_responses(void) {

@@ -25,6 +25,9 @@ static inline bool field_set_has(const struct field_set *s, unsigned id) {
  * those a gateway writes anew. */
 const struct field_set *fields_dropped_from_requests(void);
 const struct field_set *fields_dropped_from_responses(void);
+/* The same for a request whose answer is fetched for the cache: conditions of
+ * this client would bring a 304 that says nothing to the others. */
+const struct field_set *fields_dropped_from_fetches(void);
 
 /* Whether Connection names fields besides keep-alive, close, upgrade, te. */
 bool fields_are_nominated(const struct http1_head *);

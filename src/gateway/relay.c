@@ -10,7 +10,10 @@
 #include "gateway/exchange.h"
 #include "gateway/fields.h"
 
-enum { PIECES = 20 }; /* chunks gathered for one write */
+enum {
+    PIECES = 20, /* chunks gathered for one write */
+    FILL_AHEAD = 512 * 1024,
+};
 
 /* ---- the head ------------------------------------------------------------ */
 
@@ -159,7 +162,9 @@ static void finish_body(struct leg *leg, struct gather *g) {
 
 static void pause_if_slow(struct leg *leg) {
     struct exchange *x = leg->x;
-    bool slow = io_pending(&x->client->stream) > 0;
+    /* what is also being stored for others does not wait for one slow client */
+    size_t allowed = x->filling ? FILL_AHEAD : 0;
+    bool slow = io_pending(&x->client->stream) > allowed;
     if (slow != leg->up->paused) {
         leg->up->paused = slow;
         io_want_data(&leg->up->stream, !slow);
