@@ -49,8 +49,13 @@ static bool read_fallback(struct fill *f, const struct directive *d, const struc
 
 static void fill_tier(struct fill *f, const struct node *n, struct tier_options *t,
                       uint32_t index) {
-    if (n->kind != NODE_MAP || n->count != 1) {
-        fill_wrong_but(f, n, "a mapping of one key: stale, service or static", NULL);
+    static const char expected[] = "a mapping of one key: stale, service or static";
+    if (n->kind == NODE_MAP && n->count > 1) {
+        report_error(f->report, n, expected, NULL, "%s has %u keys", f->path, n->count);
+        return;
+    }
+    if (n->kind != NODE_MAP || n->count == 0) {
+        fill_wrong_but(f, n, expected, NULL);
         return;
     }
     const struct node_entry *only = n->first;

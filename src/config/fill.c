@@ -197,7 +197,7 @@ void fill_expected(const struct directive *d, struct buf *to) {
     }
     if (d->special.word)
         buf_printf(to, ", or %s", d->special.word);
-    if (d->default_text && d->default_text[0])
+    if (d->default_text && d->type != &type_text)
         buf_printf(to, " (default %s)", d->default_text);
 }
 
@@ -210,6 +210,8 @@ static void suggest_value(const struct directive *d, struct bytes text, struct b
         value_guess_percent(text, to);
     } else if (d->type == &type_bool || d->type == &type_not_bool) {
         value_guess_bool(text, to);
+    } else if (d->type == &type_rate || d->type == &type_per_second) {
+        value_guess_rate(text, to);
     } else if (d->choices) {
         struct suggestion s;
         suggest_begin(&s, text);

@@ -5,8 +5,8 @@
 #include "base/buf.h"
 #include "config/fill.h"
 
-/* Scalars without quotes are null, booleans or numbers as in YAML's core
- * schema, and text otherwise. False: reported. */
+/* Scalars without quotes are null, booleans or decimal numbers as in YAML's
+ * core schema, and text otherwise. False: reported. */
 bool json_value_write(struct fill *, const struct node *, struct buf *to);
 
 #endif

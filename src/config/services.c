@@ -87,12 +87,13 @@ void fill_policies(struct fill *f) {
 }
 
 static void fill_service(struct fill *f, const struct node_entry *e, struct draft *draft) {
-    size_t path = fill_enter(f, ".%s", e->key->text.at);
+    bool good = name_is_good(e->key->text);
     char shown[SHOW_SIZE];
+    size_t path = fill_enter(f, ".%s", good ? e->key->text.at : "?"); /* messages stay readable */
     *draft = f->base;
     draft->key = e->key;
-    draft->options.name = fill_copy(f, e->key->text);
-    if (!name_is_good(e->key->text))
+    draft->options.name = good ? fill_copy(f, e->key->text) : "?";
+    if (!good)
         report_error(f->report, e->key,
                      "letters, digits, '-', '_' and '.', at most 64, a letter or digit first", NULL,
                      "%s is not a service name", report_show(shown, e->key->text));

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { WORD_MAX = 48 };
+enum { WORD_MAX = 48, PREFIX_MIN = 4 };
 
 static uint32_t distance(struct bytes a, struct bytes b);
 static char plain(char c);
@@ -23,6 +23,9 @@ void suggest_offer(struct suggestion *s, const char *candidate) {
     if (!s->word.len || s->word.len > WORD_MAX || b.len > WORD_MAX)
         return;
     uint32_t d = distance(s->word, b);
+    size_t shorter = b.len < s->word.len ? b.len : s->word.len;
+    if (shorter >= PREFIX_MIN && strncasecmp(s->word.at, candidate, shorter) == 0)
+        d = least(d, 2);
     if (d < s->distance && d < b.len) {
         s->best = candidate;
         s->distance = d;

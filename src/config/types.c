@@ -21,12 +21,24 @@ static bool store(struct fill *, const struct directive *, const struct node *, 
 
 /* ---- groups ------------------------------------------------------------ */
 
+/* `retry: off` has a clear meaning, but another spelling. */
+static bool refuse_group(struct fill *f, const struct directive *d, const struct node *n) {
+    bool off = n->kind == NODE_SCALAR &&
+               (bytes_equal(n->text, BYTES("off")) || bytes_equal(n->text, BYTES("false")));
+    const char *key = directive_key(d);
+    char expected[128];
+    if (!off || !directive_find("services.*.enabled", bytes_of(key)))
+        return fill_wrong(f, d, n, NULL);
+    snprintf(expected, sizeof expected, "a mapping; enabled: {%s: false} switches it off", key);
+    return fill_wrong_but(f, n, expected, NULL);
+}
+
 static bool read_group(struct fill *f, const struct directive *d, const struct node *n,
                        void *base) {
     if (node_is_null(n))
         return true;
     if (n->kind != NODE_MAP)
-        return fill_wrong(f, d, n, NULL);
+        return refuse_group(f, d, n);
     fill_map(f, d->path, n, base);
     return true;
 }
@@ -318,9 +330,10 @@ static bool read_secret_file(struct fill *f, const struct node *n, struct bytes 
     if (content.at)
         explicit_bzero(content.at, content.size);
     buf_free(&content);
+    char shown[SHOW_SIZE];
     if (error)
         report_error(f->report, n, "a regular file that can be read", NULL, "%s: %s: %s", f->path,
-                     text->at, strerror(-error));
+                     report_show(shown, *text), strerror(-error));
     if (!copy)
         return false;
     *text = (struct bytes){copy, len};

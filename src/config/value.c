@@ -224,6 +224,20 @@ bool value_guess_percent(struct bytes text, struct buf *to) {
     return true;
 }
 
+bool value_guess_rate(struct bytes text, struct buf *to) {
+    static const char *const words[] = {"",     "rps", "qps", "per second", "/second",
+                                        "/sec", "ps",  "/S",  "per s"};
+    struct bytes number, word = word_after_number(text, &number);
+    for (size_t i = 0; number.len && i < sizeof words / sizeof words[0]; i++) {
+        if (bytes_equal(word, bytes_of(words[i]))) {
+            buf_bytes(to, number);
+            buf_literal(to, "/s");
+            return true;
+        }
+    }
+    return false;
+}
+
 bool value_guess_bool(struct bytes text, struct buf *to) {
     static const char *const yes[] = {"yes", "on", "true", "y", "1", "enabled"};
     static const char *const no[] = {"no", "off", "false", "n", "0", "disabled"};

@@ -30,10 +30,12 @@ void value_write_size(struct buf *, uint64_t bytes);
 void value_write_rate(struct buf *, uint64_t calls, uint64_t per_ns);
 
 /* What was perhaps meant by a text that did not read: "5s" for "5" or "5 sec",
- * "64KiB" for "64k", "50%" for "50" or "0.5". False: no idea. */
+ * "64KiB" for "64k", "50%" for "50" or "0.5", "100/s" for "100" or "100 per second". False: no
+ * idea. */
 bool value_guess_duration(struct bytes, struct buf *);
 bool value_guess_size(struct bytes, struct buf *);
 bool value_guess_percent(struct bytes, struct buf *);
+bool value_guess_rate(struct bytes, struct buf *);
 bool value_guess_bool(struct bytes, struct buf *);
 
 #endif

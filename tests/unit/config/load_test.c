@@ -364,6 +364,28 @@ static void variables_in_values(void **state) {
     assert_string_equal(service(0)->tiers[0].fixed.body.at, "{\"port\":\"8099\",\"t\":\"a${b}\"}");
 }
 
+static void json_of(const char *yaml, const char *json) {
+    char text[512];
+    snprintf(text, sizeof text, ONE("fallback: [{static: {json: %s}}]"), yaml);
+    load_clean(text);
+    assert_string_equal(service(0)->tiers[0].fixed.body.at, json);
+}
+
+static void scalars_as_json(void **state) {
+    json_of("[0, -1, +5, 1.50, 1.5e-3, 2E+10, 12345678901234567890123]",
+            "[0,-1,5,1.50,1.5e-3,2E+10,12345678901234567890123]");
+    json_of("[01, 1., .5, 1e, 0x1F, 1_000, 1.2.3]",
+            "[\"01\",\"1.\",\".5\",\"1e\",\"0x1F\",\"1_000\",\"1.2.3\"]");
+    json_of("[true, True, FALSE, tRue, null, ~, NULL, nUll, yes]",
+            "[true,true,false,\"tRue\",null,null,null,\"nUll\",\"yes\"]");
+    json_of("{a: {}, b: [], c: '', d: \"\\0\"}",
+            "{\"a\":{},\"b\":[],\"c\":\"\",\"d\":\"\\u0000\"}");
+    setenv("SWG_TEST_N", "17", 1);
+    load_clean("services:\n  s:\n    endpoints: [http://h]\n    fallback:\n"
+               "      - static:\n          json:\n            n: ${SWG_TEST_N}\n");
+    assert_string_equal(service(0)->tiers[0].fixed.body.at, "{\"n\":17}");
+}
+
 /* A variable cannot change the structure, whatever it holds. */
 static void variables_are_only_values(void **state) {
     setenv("SWG_TEST_EVIL", "x\n  admin: off", 1);
@@ -498,6 +520,7 @@ int main(void) {
         SCENE(no_message_shows_a_secret),
         SCENE(log_levels_are_those_of_the_log),
         SCENE(variables_in_values),
+        SCENE(scalars_as_json),
         SCENE(variables_are_only_values),
         SCENE(anchors),
         SCENE(bodies_are_bounded),

@@ -144,6 +144,9 @@ static void guesses(void **state) {
     assert_string_equal(guessed(value_guess_percent, "0.5"), "50%");
     assert_string_equal(guessed(value_guess_percent, "12.5%"), "12%");
     assert_null(guessed(value_guess_percent, "half"));
+    assert_string_equal(guessed(value_guess_rate, "100"), "100/s");
+    assert_string_equal(guessed(value_guess_rate, "100 per second"), "100/s");
+    assert_null(guessed(value_guess_rate, "100/fortnight"));
     assert_string_equal(guessed(value_guess_bool, "YES"), "true");
     assert_string_equal(guessed(value_guess_bool, "off"), "false");
     assert_null(guessed(value_guess_bool, "maybe"));
@@ -164,6 +167,8 @@ static void suggestions(void **state) {
     assert_string_equal(nearest("time-out"), "timeout");
     assert_string_equal(nearest("OPEN-MAX"), "open_max");
     assert_string_equal(nearest("opn"), "open");
+    assert_string_equal(nearest("retrying"), "retry");
+    assert_string_equal(nearest("time"), "timeout");
     assert_null(nearest("x"));
     assert_null(nearest(""));
     assert_null(nearest("hedge"));
