@@ -119,6 +119,9 @@ static void options_out_of_range_are_refused(void **state) {
     o = (struct swg_budget_options){.floor_per_s = 1000001};
     assert_int_equal(swg_budget_create(&b, &o, 0), SWG_ERR_RANGE);
     assert_null(b);
+    o = (struct swg_budget_options){.percent = 1000, .floor_per_s = 1000000};
+    assert_int_equal(swg_budget_create(&b, &o, 0), SWG_OK);
+    swg_budget_destroy(b);
     swg_budget_destroy(NULL);
 }
 

@@ -247,6 +247,32 @@ static void what_was_never_sent_is_tried_again_whatever_the_method(void **state)
     scene_close(&s);
 }
 
+/* A driver that cannot tell when it is connected says so beforehand. */
+static void a_failed_connect_is_one_whenever_it_is_told(void **state) {
+    struct scene s;
+    struct swg_policy_options o = scene_options();
+    scene_open(&s, &o);
+    s.request.idempotent = false;
+    start(&s);
+    connected(&s);
+    assert_int_equal(answer_after(&s, SWG_CONNECT_FAILED, 0, 0), SWG_DO_WAIT);
+    scene_break_up(&s);
+}
+
+static void whatever_ends_an_attempt_while_connecting_is_one(void **state) {
+    struct scene s;
+    struct swg_policy_options o = scene_options();
+    o.retry.on_connect = true; /* and nothing else */
+    scene_open(&s, &o);
+    start(&s);
+    assert_int_equal(wake(&s), SWG_DO_WAIT); /* the connect timeout */
+    wake(&s);
+    connected(&s);
+    assert_int_equal(wake(&s), SWG_DO_FINISH); /* the attempt's */
+    assert_int_equal(story(&s)->no_retry, SWG_ADMITTED);
+    scene_close(&s);
+}
+
 static void without_its_body_nothing_is_tried_again(void **state) {
     struct scene s;
     struct swg_policy_options o = scene_options();
@@ -598,6 +624,8 @@ int main(void) {
         cmocka_unit_test(a_post_is_not_sent_twice),
         cmocka_unit_test(unless_the_policy_says_that_any_method_may_be),
         cmocka_unit_test(what_was_never_sent_is_tried_again_whatever_the_method),
+        cmocka_unit_test(a_failed_connect_is_one_whenever_it_is_told),
+        cmocka_unit_test(whatever_ends_an_attempt_while_connecting_is_one),
         cmocka_unit_test(without_its_body_nothing_is_tried_again),
         cmocka_unit_test(nothing_is_tried_again_once_the_caller_has_had_a_byte),
         cmocka_unit_test(retries_can_be_switched_off),

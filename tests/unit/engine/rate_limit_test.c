@@ -74,11 +74,11 @@ static void no_calls_is_no_limit(void **state) {
 
 static void rounding_never_admits_more(void **state) {
     struct swg_rate_limiter l = {0};
-    struct swg_rate_options o = {.calls = 3, .per_ns = SWG_SECONDS(1), .burst = 1};
+    struct swg_rate_options o = {.calls = 7, .per_ns = 1000, .burst = 1};
     unsigned admitted = 0;
-    for (uint64_t t = 0; t <= 3000000; t++) /* each microsecond of three seconds */
-        admitted += swg_rate_admit(&l, &o, START + t * 1000, NULL);
-    assert_int_equal(admitted, 9);
+    for (uint64_t t = 0; t < 7000; t++) /* 142.86 ns each are 143 */
+        admitted += swg_rate_admit(&l, &o, START + t, NULL);
+    assert_int_equal(admitted, 49);
 }
 
 /* A reload from a long burst to a short one must not leave a client shut out
@@ -111,6 +111,10 @@ static void absurd_options_do_not_overflow(void **state) {
     o = (struct swg_rate_options){.calls = 1, .per_ns = UINT64_MAX / 4, .burst = 1000000};
     assert_true(swg_rate_admit(&slow, &o, START, NULL));
     assert_false(swg_rate_admit(&slow, &o, START, NULL));
+    /* a burst of more than time has is cut, not wrapped: 2^10 times 2^60 */
+    struct swg_rate_limiter wide = {0};
+    o = (struct swg_rate_options){.calls = 1, .per_ns = UINT64_C(1) << 60, .burst = 1024};
+    assert_in_range(admit_many(&wide, &o, 100, START), 2, 4);
 }
 
 /* ---- threads ---------------------------------------------------------------- */
