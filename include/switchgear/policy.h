@@ -8,6 +8,14 @@
  * while any endpoint is, half-open while one is being tried and none is
  * closed, open when none can serve.
  *
+ * Where an attempt goes. An endpoint whose open time is over gets its probes from
+ * calls that could be repeated, though others serve. Then those that serve, by
+ * balance; a retry prefers one that the call has not tried. Least request: the
+ * fewest calls in flight for the weight; above 16 endpoints, the best of three
+ * drawn at random. When more than ejection_max_percent (but always one) are out
+ * while others serve, those that left last beyond that are used all the same,
+ * past their breakers. Forced open endpoints never are.
+ *
  * Threading: any thread. Endpoints, bulkhead and budget are shared by a policy
  * and the policies made from it by swg_policy_renew(), so a reload keeps their
  * state while old calls finish on the old policy. */
@@ -60,14 +68,18 @@ struct swg_policy_options {
     struct swg_bulkhead_options bulkhead;
     struct swg_rate_options rate;
     enum swg_balance balance;
-    uint32_t ejection_max_percent; /* of the endpoints taken out while others serve; default 50 */
-    uint64_t slow_start_ns;        /* an endpoint's share grows from 10% to all; default 0: at once */
+    uint32_t ejection_max_percent; /* of the endpoints taken out while others serve; default 50;
+                                      one always may be */
+    uint64_t slow_start_ns;        /* a new or recovered endpoint's share grows from 10% to all;
+                                      default 0: at once */
     uint32_t endpoint_count;       /* 0: one without a name */
     const struct swg_endpoint_options *endpoints;
     uint32_t tier_count;
     const struct swg_tier_options *tiers;
-    bool cache;                                      /* calls look into a cache first */
-    bool no_breaker, no_retry, no_fallback, no_cache; /* switched off */
+    bool cache; /* calls look into a cache first */
+    /* Switched off. Without breaker results count in totals only, and only forced
+     * open refuses. */
+    bool no_breaker, no_retry, no_fallback, no_cache;
 };
 
 struct swg_policy_stats {
@@ -114,8 +126,9 @@ SWG_API void swg_policy_force(struct swg_policy *, enum swg_breaker_manual, uint
                               uint64_t now_ns);
 SWG_API void swg_policy_reset(struct swg_policy *, uint64_t now_ns);
 SWG_API void swg_policy_tick(struct swg_policy *, uint64_t now_ns);
-/* Changes of any endpoint's breaker; `endpoint` is its index in the policy
- * where the listener was set last. Set before the first call. */
+/* Changes of any endpoint's breaker; `endpoint` is its name. Policies renewed from
+ * one another share one listener, the one set last; it may be called for a
+ * moment after it was replaced. NULL: none. */
 typedef void swg_policy_listener(void *arg, const char *endpoint, const struct swg_breaker_event *);
 SWG_API void swg_policy_listen(struct swg_policy *, swg_policy_listener *, void *arg);
 SWG_API void swg_policy_check(const struct swg_policy *);

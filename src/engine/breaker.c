@@ -143,10 +143,10 @@ static bool ramp_admits(const struct swg_breaker *b, uint64_t random, uint64_t e
 }
 
 static enum swg_refusal admit_locked(struct swg_breaker *b, struct swg_permit *permit,
-                                     uint64_t random, uint64_t now_ns) {
+                                     uint64_t now_ns) {
     struct swg__events events = {0};
     pthread_mutex_lock(&b->lock);
-    enum swg_refusal refusal = swg__breaker_admit_locked(b, &events, permit, random, now_ns);
+    enum swg_refusal refusal = swg__breaker_admit_locked(b, &events, permit, now_ns);
     unlock_and_tell(b, &events);
     if (refusal)
         return refuse(b, permit, refusal);
@@ -156,9 +156,9 @@ static enum swg_refusal admit_locked(struct swg_breaker *b, struct swg_permit *p
 }
 
 static enum swg_refusal admit_manual(struct swg_breaker *b, struct swg_permit *permit,
-                                     uint64_t control, uint64_t random, uint64_t now_ns) {
+                                     uint64_t control, uint64_t now_ns) {
     if (now_ns >= swg__get(&b->manual_until_ns))
-        return admit_locked(b, permit, random, now_ns);
+        return admit_locked(b, permit, now_ns);
     if (swg__control_manual(control) == SWG_FORCED_OPEN)
         return refuse(b, permit, SWG_REFUSED_FORCED_OPEN);
     bool disabled = swg__control_manual(control) == SWG_DISABLED;
@@ -170,7 +170,7 @@ static enum swg_refusal admit_ramping(struct swg_breaker *b, struct swg_permit *
     uint64_t closed_ns = swg__get(&b->closed_ns);
     uint64_t elapsed_ns = now_ns > closed_ns ? now_ns - closed_ns : 0;
     if (elapsed_ns >= swg__get(&b->ramp_ns))
-        return admit_locked(b, permit, random, now_ns);
+        return admit_locked(b, permit, now_ns);
     if (ramp_admits(b, random, elapsed_ns))
         return grant(permit, control, 0, now_ns);
     return refuse(b, permit, SWG_REFUSED_RAMPING);
@@ -182,11 +182,11 @@ enum swg_refusal swg_breaker_admit(struct swg_breaker *b, struct swg_permit *per
     if (__builtin_expect(!(control & (SWG__STATE | SWG__MANUAL | SWG__RAMP)), 1))
         return grant(permit, control, 0, now_ns);
     if (control & SWG__MANUAL)
-        return admit_manual(b, permit, control, random, now_ns);
+        return admit_manual(b, permit, control, now_ns);
     if (control & SWG__RAMP)
         return admit_ramping(b, permit, control, random, now_ns);
     if (now_ns >= swg__get(&b->gate_ns))
-        return admit_locked(b, permit, random, now_ns);
+        return admit_locked(b, permit, now_ns);
     bool open = swg__control_state(control) == SWG_OPEN;
     return refuse(b, permit, open ? SWG_REFUSED_OPEN : SWG_REFUSED_HALF_OPEN_FULL);
 }

@@ -20,8 +20,9 @@
 
 /* The control word: all that admit and record must know, in one load.
  *
- *   63……………………16     4        3      2       1…0
- *   generation     dirty    ramp   (free)  …        see below
+ *   bits 0-1    state           bit 4    dirty
+ *   bits 2-3    manual          bit 5    ramp
+ *   bits 16-63  generation
  *
  * dirty: a success decides something (a run of failures ends, or the window
  * reaches calls_min with bad calls in it), so it must take the lock.
@@ -148,7 +149,7 @@ uint64_t swg__breaker_successes(const struct swg_breaker *);
  * of a ramp. First in every operation that takes the lock. */
 void swg__breaker_advance(struct swg_breaker *, struct swg__events *, uint64_t now_ns);
 enum swg_refusal swg__breaker_admit_locked(struct swg_breaker *, struct swg__events *,
-                                           struct swg_permit *, uint64_t random, uint64_t now_ns);
+                                           struct swg_permit *, uint64_t now_ns);
 /* A result of the present generation. */
 void swg__breaker_result(struct swg_breaker *, struct swg__events *, struct swg_permit *,
                          enum swg_outcome_kind, uint64_t retry_after_ns, uint64_t now_ns);

@@ -1,12 +1,12 @@
 /* breaker_state.c - the state machine of a breaker; all of it under the lock.
  *
- *                    a rule trips                       its time is over, and a call comes
- *       ┌────────┐ ───────────────▶ ┌──────┐ ──────────────────────────▶ ┌───────────┐
- *       │ CLOSED │                  │ OPEN │                             │ HALF-OPEN │
- *       └────────┘ ◀──────┐         └──────┘ ◀────────────────────────── └───────────┘
- *            ▲            │              a probe fails, or its lease runs out  │
- *            └────────────│────────────────────────────────────────────────────┘
- *              close_after successes
+ *                a rule trips              its time is over, and a call comes
+ *   ┌────────┐ ──────────────▶ ┌──────┐ ──────────────────────▶ ┌───────────┐
+ *   │ CLOSED │                 │ OPEN │                         │ HALF-OPEN │
+ *   └────────┘                 └──────┘ ◀────────────────────── └───────────┘
+ *        ▲                        a probe fails, or its lease runs out │
+ *        └─────────────────────────────────────────────────────────────┘
+ *                            close_after successes
  *
  *   closed → open       trip()              consecutive, failures, failure_rate, slow_rate
  *   open → half-open    admit_locked()      probe_due
@@ -244,8 +244,7 @@ static void give_back_probe(struct swg_breaker *b, const struct swg_permit *perm
 }
 
 enum swg_refusal swg__breaker_admit_locked(struct swg_breaker *b, struct swg__events *events,
-                                           struct swg_permit *permit, uint64_t random,
-                                           uint64_t now_ns) {
+                                           struct swg_permit *permit, uint64_t now_ns) {
     enum swg_refusal refusal = SWG_ADMITTED;
     struct swg__tally none = {0};
     swg__breaker_advance(b, events, now_ns);

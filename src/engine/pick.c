@@ -64,6 +64,7 @@ static uint32_t count_later(const struct swg_policy *p, uint64_t set, uint32_t i
     return later;
 }
 
+/* Of those that are shut, while some serve. */
 static uint64_t over_ejection_limit(const struct swg_policy *p, const struct survey *s) {
     uint64_t out = s->shut | s->probing, over = 0;
     uint32_t out_count = (uint32_t)__builtin_popcountll(out);
@@ -71,7 +72,7 @@ static uint64_t over_ejection_limit(const struct swg_policy *p, const struct sur
     uint32_t allowed = all * p->options.ejection_max_percent / 100;
     if (allowed == 0)
         allowed = 1;
-    if (!s->serving || out_count <= allowed)
+    if (out_count <= allowed)
         return 0;
     for (uint64_t set = s->shut; set; set &= set - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(set);

@@ -490,10 +490,12 @@ static void test_no_breaker(void **state) {
     make(&s, o);
     for (int i = 0; i < 100; i++) {
         assert_int_equal(pick(&s), SWG_ADMITTED);
-        answer(&s, SWG_FAILURE);
+        answer(&s, i % 2 ? SWG_FAILURE : SWG_SUCCESS);
     }
     assert_int_equal(state_of(&s), SWG_CLOSED);
-    assert_int_equal(read_endpoint(&s, 0).failures + read_endpoint(&s, 1).failures, 100);
+    assert_int_equal(read_endpoint(&s, 0).calls + read_endpoint(&s, 1).calls, 100);
+    assert_int_equal(read_endpoint(&s, 0).failures + read_endpoint(&s, 1).failures, 50);
+    assert_int_equal(read_endpoint(&s, 0).window_calls, 0); /* not held against it later */
     assert_int_equal(read_endpoint(&s, 0).events, 0);
     unmake(&s);
 }
