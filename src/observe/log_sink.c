@@ -1,10 +1,11 @@
 /* Standard error is usually shared: with the shell, with other processes of
  * the same terminal or container. O_NONBLOCK is a property of the shared open
  * file, so setting it would change the behaviour of programs that know nothing
- * of us. A pipe can be opened once more through /proc, which gives an open
- * file of our own; a socket can be asked with MSG_DONTWAIT; anything else
- * (terminals, a pipe we may not reopen) is polled before each write of at most
- * PIPE_BUF bytes, which a pipe that polls as writable takes whole.
+ * of us. A pipe or a terminal can be opened once more through /proc, which
+ * gives an open file of our own; a socket can be asked with MSG_DONTWAIT. What
+ * we may not reopen (it belongs to another user) is polled before each write
+ * of at most PIPE_BUF bytes, which a pipe that polls as writable takes whole;
+ * only a stopped terminal of another user can still hold us up.
  *
  * A regular file is written to directly: it goes to the page cache. A disk
  * that hangs will hang the writer; logging to a pipe is the way around. */
@@ -87,8 +88,7 @@ static int open_standard(struct log_sink *s, int fd) {
         s->kind = LOG_SINK_POLLED;
         char path[32];
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        int own =
-            S_ISFIFO(st.st_mode) ? open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY) : -1;
+        int own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
         if (own >= 0) {
             s->fd = own;
             s->owned = true;

@@ -15,7 +15,7 @@
 
 enum log_sink_kind {
     LOG_SINK_FILE,     /* never says "later" */
-    LOG_SINK_NONBLOCK, /* says EAGAIN: a pipe of our own opening */
+    LOG_SINK_NONBLOCK, /* says EAGAIN: a pipe or terminal of our own opening */
     LOG_SINK_SOCKET,   /* asked with MSG_DONTWAIT */
     LOG_SINK_POLLED,   /* shared with others, so O_NONBLOCK is not ours to set */
 };

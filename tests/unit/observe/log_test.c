@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -168,6 +169,28 @@ static void cuts_long_values_and_lines(void **state) {
     assert_non_null(strstr(all, "…\",\"small\":1}\n"));
 }
 
+static void cuts_lines_that_would_be_too_long(void **state) {
+    static char value[LOG_VALUE_MAX];
+    struct log_line line;
+    memset(value, 'x', sizeof(value) - 1);
+    for (enum log_format format = LOG_JSON; format <= LOG_LOGFMT; format++) {
+        unlink(file);
+        open_log(format, LOG_INFO);
+        assert_true(log_begin(&line, LOG_INFO, "long"));
+        for (int i = 0; i < 20; i++)
+            log_str(&line, "v", value);
+        for (int i = 0; i < 2000; i++)
+            log_int(&line, "n", i);
+        log_end(&line);
+        const char *all = read_log();
+        size_t len = strlen(all);
+        assert_in_range(len, LOG_LINE_MAX - 100, LOG_LINE_MAX);
+        assert_ptr_equal(strchr(all, '\n'), all + len - 1);
+        const char *end = format == LOG_JSON ? ",\"cut\":true}\n" : " cut=true\n";
+        assert_string_equal(all + len - strlen(end), end);
+    }
+}
+
 static void takes_one_line_at_a_time(void **state) {
     struct log_line one, two;
     uint64_t before = log_dropped();
@@ -294,24 +317,82 @@ static void loses_nothing_to_a_short_stall(void **state) {
     close(reader);
 }
 
-/* In a child, whose standard error is a pipe that nobody reads for a while:
- * it must come to its end, and must not have made the pipe non-blocking. */
-static void never_waits_on_standard_error(void **state) {
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
+static void *log_a_few(void *arg) {
+    for (unsigned n = 0; n < 10; n++)
+        log_number(n);
+    return NULL;
+}
+
+static void counts_what_a_thread_cannot_leave_behind(void **state) {
+    int reader = open_pipe();
+    pthread_t thread;
+    open_log(LOG_JSON, LOG_INFO);
+    unsigned n = 0;
+    while (log_flush())
+        log_number(n++);
+    uint64_t before = log_dropped();
+    assert_int_equal(pthread_create(&thread, NULL, log_a_few, NULL), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(log_dropped() - before, 10);
+    do
+        drain(reader, 0);
+    while (!log_flush());
+    close(reader);
+}
+
+/* In a child, whose standard error is something that nobody reads: it must
+ * come to its end, and must not have made the descriptor non-blocking. */
+static void assert_never_waits_on(int fd, bool as_another_user) {
     pid_t child = fork();
     if (child == 0) {
-        dup2(ends[1], STDERR_FILENO);
+        alarm(30); /* ends it, should it wait */
+        dup2(fd, STDERR_FILENO);
+        if (as_another_user && (fchmod(fd, 0) < 0 || (getuid() == 0 && setuid(65534) < 0)))
+            _exit(2);
         log_open(&(struct log_settings){.path = "stderr"});
-        for (unsigned n = 0; n < 5000; n++)
+        for (unsigned n = 0; n < 10000; n++)
             log_number(n);
         _exit(log_dropped() > 0 && !(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) ? 0 : 1);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
+}
+
+static void never_waits_on_a_pipe(void **state) {
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_never_waits_on(ends[1], false);
     close(ends[0]);
     close(ends[1]);
+}
+
+/* It cannot be opened once more, and is polled. */
+static void never_waits_on_a_pipe_of_another_user(void **state) {
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_never_waits_on(ends[1], true);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void never_waits_on_a_socket(void **state) {
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    assert_never_waits_on(ends[1], false);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void never_waits_on_a_terminal(void **state) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
+        skip();
+    int terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
+    assert_true(terminal >= 0);
+    assert_never_waits_on(terminal, false);
+    close(terminal);
+    close(master);
 }
 
 enum { THREADS = 4, LINES = 5000 };
@@ -362,12 +443,17 @@ int main(void) {
         LOG_TEST(leaves_out_what_is_below_the_level),
         LOG_TEST(collects_until_a_flush_and_warns_at_once),
         LOG_TEST(cuts_long_values_and_lines),
+        LOG_TEST(cuts_lines_that_would_be_too_long),
         LOG_TEST(takes_one_line_at_a_time),
         LOG_TEST(writes_to_the_new_file_after_a_rotation),
         LOG_TEST(keeps_the_old_file_when_the_new_one_fails),
         LOG_TEST(drops_and_tells_when_the_pipe_stays_full),
         LOG_TEST(loses_nothing_to_a_short_stall),
-        LOG_TEST(never_waits_on_standard_error),
+        LOG_TEST(counts_what_a_thread_cannot_leave_behind),
+        LOG_TEST(never_waits_on_a_pipe),
+        LOG_TEST(never_waits_on_a_pipe_of_another_user),
+        LOG_TEST(never_waits_on_a_socket),
+        LOG_TEST(never_waits_on_a_terminal),
         LOG_TEST(keeps_the_lines_of_threads_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,7 @@ enum { ROUNDS = 2000, NAMES = 120 }; /* 20 more than fit */
 
 struct worker {
     unsigned index;
+    pthread_barrier_t *start;
     struct metric_family *f;
     pthread_t thread;
 };
@@ -140,8 +141,9 @@ struct worker {
 static void *count_many(void *arg) {
     struct worker *w = arg;
     char name[16];
+    pthread_barrier_wait(w->start);
     for (unsigned i = 0; i < ROUNDS; i++) {
-        snprintf(name, sizeof(name), "%u", (i * 7 + w->index) % NAMES);
+        snprintf(name, sizeof(name), "%u", i % NAMES);
         counter_add(find(w->f, name, "x"), w->index, 1);
     }
     return NULL;
@@ -151,13 +153,52 @@ static void add_value(struct metric_series *s, const char *const *values, void *
     *(uint64_t *)arg += counter_read(s);
 }
 
+enum { FRESH = 100 };
+
+static struct metric_series *found[WORKERS][FRESH];
+
+static void *find_fresh(void *arg) {
+    struct worker *w = arg;
+    char name[16];
+    for (unsigned i = 0; i < FRESH; i++) {
+        snprintf(name, sizeof(name), "%u", i);
+        pthread_barrier_wait(w->start);
+        found[w->index][i] = find(w->f, name, "x");
+    }
+    return NULL;
+}
+
+static void start_workers(struct worker *workers, struct metric_family *f, pthread_barrier_t *start,
+                          void *(*run)(void *)) {
+    pthread_barrier_init(start, NULL, WORKERS);
+    for (unsigned i = 0; i < WORKERS; i++) {
+        workers[i] = (struct worker){.index = i, .start = start, .f = f};
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, run, &workers[i]), 0);
+    }
+}
+
+static void join_workers(struct worker *workers, pthread_barrier_t *start) {
+    for (unsigned i = 0; i < WORKERS; i++)
+        pthread_join(workers[i].thread, NULL);
+    pthread_barrier_destroy(start);
+}
+
+/* All threads ask for the same new name at the same moment, again and again. */
+static void threads_make_one_series_of_a_name(void **state) {
+    struct worker workers[WORKERS];
+    pthread_barrier_t start;
+    start_workers(workers, metrics_family(m, &labelled), &start, find_fresh);
+    join_workers(workers, &start);
+    for (unsigned worker = 1; worker < WORKERS; worker++)
+        for (unsigned i = 0; i < FRESH; i++)
+            assert_ptr_equal(found[worker][i], found[0][i]);
+}
+
 static void loses_no_count_with_many_threads(void **state) {
     struct worker workers[WORKERS];
+    pthread_barrier_t start;
     struct metric_family *f = metrics_family(m, &labelled);
-    for (unsigned i = 0; i < WORKERS; i++) {
-        workers[i] = (struct worker){.index = i, .f = f};
-        assert_int_equal(pthread_create(&workers[i].thread, NULL, count_many, &workers[i]), 0);
-    }
+    start_workers(workers, f, &start, count_many);
     uint64_t before = 0, now;
     for (int i = 0; i < 50; i++) { /* scraping meanwhile; totals only grow */
         struct buf text;
@@ -169,8 +210,7 @@ static void loses_no_count_with_many_threads(void **state) {
         assert_true(now >= before);
         before = now;
     }
-    for (unsigned i = 0; i < WORKERS; i++)
-        pthread_join(workers[i].thread, NULL);
+    join_workers(workers, &start);
     now = 0;
     metrics_each(f, add_value, &now);
     assert_int_equal(now, WORKERS * ROUNDS);
@@ -185,6 +225,7 @@ int main(void) {
         METRICS_TEST(keeps_series_apart),
         METRICS_TEST(counts_under_overflow_what_is_too_many),
         METRICS_TEST(too_long_label_values_overflow),
+        METRICS_TEST(threads_make_one_series_of_a_name),
         METRICS_TEST(loses_no_count_with_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* Both formats byte by byte, and promtool's opinion of the one it reads. */
 #include "observe/metrics_text.h"
 
+#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -169,6 +170,22 @@ static void tells_when_the_text_does_not_fit(void **state) {
     }
 }
 
+static void emit_long(struct metrics_scrape *scrape, void *arg) {
+    metrics_emit(scrape, state_family, (const char *[]){arg}, 1);
+}
+
+/* The only sample is lost before it reaches the output, which itself is fine. */
+static void tells_when_a_collected_sample_does_not_fit(void **state) {
+    static char name[400];
+    struct buf little;
+    memset(name, 'x', sizeof(name) - 1);
+    state_family = metrics_family(m, &state_of);
+    assert_int_equal(metrics_collect(m, emit_long, name), 0);
+    buf_init(&little, 300);
+    assert_int_equal(metrics_write(m, &little, METRICS_PROMETHEUS), -ENOMEM);
+    buf_free(&little);
+}
+
 /* Every line of samples once; every family's lines together. */
 static void assert_no_duplicates(char *text) {
     char *lines[2000];
@@ -235,6 +252,7 @@ int main(void) {
         TEXT_TEST(writes_collected_histograms),
         TEXT_TEST(writes_nothing_for_a_family_without_samples),
         TEXT_TEST(tells_when_the_text_does_not_fit),
+        TEXT_TEST(tells_when_a_collected_sample_does_not_fit),
         TEXT_TEST(promtool_has_nothing_to_say),
         TEXT_TEST(writes_no_sample_twice),
     };
