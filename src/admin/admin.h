@@ -6,6 +6,7 @@
 #ifndef SWG_ADMIN_ADMIN_H
 #define SWG_ADMIN_ADMIN_H
 
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "base/buf.h"
@@ -30,5 +31,8 @@ int admin_create(struct admin **out, struct gateway *, struct health *, struct i
 void admin_destroy(struct admin *);
 /* A connection was accepted on the admin address; takes over the descriptor. */
 void admin_accept(struct admin *, int fd, const struct sockaddr *peer);
+
+/* docs/reference/admin-api.md, from the table of routes. */
+void admin_reference_write(FILE *);
 
 #endif

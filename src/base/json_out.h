@@ -16,6 +16,11 @@
 
 enum { JSON_DEPTH_MAX = 32 };
 
+/* libjansson, which reads JSON, has functions of these names too. The linker
+ * sees other ones for ours, so that nobody calls the wrong one; a file still
+ * cannot include both headers. */
+#define JSON_SYMBOL(name) __asm__("swg_json_" name)
+
 struct json_out {
     struct buf *to;
     unsigned depth;
@@ -28,9 +33,9 @@ void json_init(struct json_out *, struct buf *to);
 /* Everything that was opened is closed; asserts it. False if the buf failed. */
 bool json_done(const struct json_out *);
 
-void json_object(struct json_out *);
+void json_object(struct json_out *) JSON_SYMBOL("object");
 void json_object_end(struct json_out *);
-void json_array(struct json_out *);
+void json_array(struct json_out *) JSON_SYMBOL("array");
 void json_array_end(struct json_out *);
 
 /* Inside an object: the key of the value that comes next. */
@@ -38,14 +43,14 @@ void json_key(struct json_out *, const char *key);
 void json_key_bytes(struct json_out *, struct bytes key);
 
 /* Values: in an array, after a key, or once at the top. */
-void json_string(struct json_out *, const char *); /* NULL writes null */
+void json_string(struct json_out *, const char *) JSON_SYMBOL("string"); /* NULL writes null */
 void json_bytes(struct json_out *, struct bytes);
 void json_int(struct json_out *, int64_t);
 void json_uint(struct json_out *, uint64_t);
 void json_double(struct json_out *, double); /* shortest form that reads back; NaN, inf: null */
 void json_fixed(struct json_out *, double, int decimals); /* 0.25 with 3: 0.250 */
 void json_bool(struct json_out *, bool);
-void json_null(struct json_out *);
+void json_null(struct json_out *) JSON_SYMBOL("null");
 /* Already JSON, one value, taken on trust. */
 void json_raw(struct json_out *, struct bytes);
 

@@ -8,7 +8,6 @@
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/request_log.h"
-#include "observe/log.h"
 
 enum { TIERS_MAX = 32, STATUSES = 600 };
 
@@ -70,8 +69,6 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
     X(IN_FLIGHT, GAUGE, "gateway_requests_in_flight", NULL, "Requests under way.", {NULL, NULL})   \
     X(RELOADS, COUNTER, "gateway_config_reloads_total", NULL, "Reloads of the configuration.",     \
       {"result", "success or failure"})                                                            \
-    X(LOG_DROPPED, COUNTER, "gateway_log_lines_dropped_total", NULL,                               \
-      "Log lines dropped because their reader was too slow.", {NULL, NULL})                        \
     X(INFO, GAUGE, "gateway_version", NULL, "Always 1.", {"version", "of the running program"})
 
 enum {
@@ -407,6 +404,5 @@ static void collect(struct metrics_scrape *scrape, void *arg) {
          atomic_load_explicit(&g->reloads, memory_order_relaxed));
     emit(&c, FAMILY_RELOADS, (const char *[]){"failure"},
          atomic_load_explicit(&g->reload_errors, memory_order_relaxed));
-    emit(&c, FAMILY_LOG_DROPPED, NULL, log_dropped());
     emit(&c, FAMILY_INFO, (const char *[]){SWG_VERSION}, 1);
 }

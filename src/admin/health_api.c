@@ -1,0 +1,186 @@
+/* health_api.c - probes for whoever runs the process, and the state of the
+ * whole for whoever is responsible for it.
+ *
+ * The two are kept apart: a probe that failed because a dependency did would
+ * have the gateway restarted, or taken out of service, exactly when it is the
+ * one that still answers. */
+#include <unistd.h>
+
+#include "admin/handlers.h"
+#include "admin/overall.h"
+#include "admin/service_json.h"
+#include "gateway/cache.h"
+
+/* ---- probes ------------------------------------------------------------------ */
+
+static void probe(struct response *a, bool passes, const char *word) {
+    struct json_out *j = response_json(a, passes ? 200 : 503);
+    json_object(j);
+    json_key_string(j, "status", word);
+    json_object_end(j);
+    response_end_json(a);
+}
+
+void handle_live(struct request *r, struct response *a) {
+    bool alive = r->admin->host.is_alive(r->admin->host.arg);
+    probe(a, alive, alive ? "alive" : "an event loop hangs");
+}
+
+void handle_ready(struct request *r, struct response *a) {
+    bool ready = r->admin->host.is_ready(r->admin->host.arg);
+    probe(a, ready, ready ? "ready" : "draining");
+}
+
+/* Whoever gets an answer asks a gateway that has started: the listening
+ * sockets are open before this one is. */
+void handle_startup(struct request *r, struct response *a) {
+    (void)r;
+    probe(a, true, "started");
+}
+
+/* ---- the whole --------------------------------------------------------------- */
+
+static bool is_closed(const struct service *s, uint64_t now_ns) {
+    return swg_policy_state(s->policy, now_ns, NULL) == SWG_CLOSED;
+}
+
+static bool is_open(const struct service *s, uint64_t now_ns) {
+    return swg_policy_state(s->policy, now_ns, NULL) == SWG_OPEN;
+}
+
+static void write_breaker(struct json_out *j, const struct moment *m, const struct service *s) {
+    struct swg_policy_stats stats;
+    swg_policy_read(s->policy, &stats, m->now_ns);
+    json_key_object(j, s->options->name);
+    json_key_string(j, "state", swg_breaker_word(stats.state, stats.manual));
+    json_key_uint(j, "failure_count", stats.total.window_failures);
+    json_key_time(j, "opened_at", m, stats.total.opened_ns);
+    json_key_bool(j, "is_closed", stats.state == SWG_CLOSED);
+    json_key_bool(j, "is_open", stats.state == SWG_OPEN);
+    json_object_end(j);
+}
+
+static void write_breakers(struct json_out *j, const struct moment *m, const struct plan *plan) {
+    bool all_closed = true;
+    json_key_object(j, "circuit_breakers");
+    for (uint32_t i = 0; i < plan->service_count; i++)
+        all_closed = all_closed && is_closed(&plan->services[i], m->now_ns);
+    json_key_bool(j, "all_closed", all_closed);
+    json_key_array(j, "open_breakers");
+    for (uint32_t i = 0; i < plan->service_count; i++) {
+        if (is_open(&plan->services[i], m->now_ns))
+            json_string(j, plan->services[i].options->name);
+    }
+    json_array_end(j);
+    json_key_object(j, "details");
+    for (uint32_t i = 0; i < plan->service_count; i++)
+        write_breaker(j, m, &plan->services[i]);
+    json_object_end(j);
+    json_object_end(j);
+}
+
+static void write_services(struct json_out *j, const struct moment *m, struct admin *a,
+                           const struct plan *plan) {
+    json_key_object(j, "services");
+    for (uint32_t i = 0; i < plan->service_count; i++) {
+        const struct service *s = &plan->services[i];
+        const struct record *r = records_of(a->records, s);
+        enum swg_breaker_state state = swg_policy_state(s->policy, m->now_ns, NULL);
+        json_key_object(j, s->options->name);
+        json_key_bool(j, "working", service_works(a, s, m->now_ns));
+        json_key_bool(j, "critical", s->options->critical);
+        json_key_uint(j, "endpoints", s->target_count);
+        service_write_answering(j, r, state);
+        service_write_recent(j, m, r, s);
+        json_object_end(j);
+    }
+    json_object_end(j);
+}
+
+/* For each service that says what it needs: which of it does not work. */
+static void write_dependencies(struct json_out *j, const struct moment *m, struct admin *a,
+                               struct plan *plan) {
+    json_key_object(j, "dependencies");
+    for (uint32_t i = 0; i < plan->service_count; i++) {
+        const struct service_options *o = plan->services[i].options;
+        if (!o->depends_count)
+            continue;
+        json_key_object(j, o->name);
+        for (uint32_t d = 0; d < o->depends_count; d++) {
+            const struct service *other = plan_service(plan, bytes_of(o->depends_on[d]));
+            bool works = other && service_works(a, other, m->now_ns);
+            json_key_string(j, o->depends_on[d], works ? "working" : "down");
+        }
+        json_object_end(j);
+    }
+    json_object_end(j);
+}
+
+static void write_cache(struct json_out *j, struct gateway *g) {
+    struct cache_stats s;
+    cache_read(g->cache, &s);
+    json_key_object(j, "cache");
+    json_key_uint(j, "entries", s.entries);
+    json_key_uint(j, "bytes", s.bytes);
+    json_key_uint(j, "bytes_max", s.bytes_max);
+    json_key_uint(j, "evictions", s.evictions);
+    json_object_end(j);
+}
+
+static void write_system(struct json_out *j, const struct moment *m, struct admin *a,
+                         const struct plan *plan) {
+    struct gateway *g = a->gateway;
+    struct process_figures f;
+    process_figures_read(a->process, &f);
+    json_key_object(j, "system");
+    json_key_string(j, "version", SWG_VERSION);
+    json_key_int(j, "pid", getpid());
+    json_key_time(j, "started_at", m, g->started_ns);
+    json_key(j, "uptime_seconds");
+    json_fixed(j, (double)(m->now_ns - g->started_ns) / 1e9, 3);
+    json_key(j, "cpu_seconds");
+    json_fixed(j, f.cpu_seconds, 3);
+    json_key_uint(j, "resident_bytes", f.resident_bytes);
+    json_key_uint(j, "open_fds", f.open_fds);
+    json_key_uint(j, "max_fds", f.max_fds);
+    json_key_uint(j, "workers", g->worker_count);
+    json_key_uint(j, "connections", atomic_load_explicit(&g->clients, memory_order_relaxed));
+    json_key_uint(j, "requests_in_flight",
+                  atomic_load_explicit(&g->exchanges, memory_order_relaxed));
+    json_key_bool(j, "draining", atomic_load_explicit(&g->draining, memory_order_relaxed));
+    json_key_uint(j, "generation", plan->generation);
+    json_key_uint(j, "reloads", atomic_load_explicit(&g->reloads, memory_order_relaxed));
+    json_key_uint(j, "reload_errors",
+                  atomic_load_explicit(&g->reload_errors, memory_order_relaxed));
+    write_cache(j, g);
+    json_object_end(j);
+}
+
+static void write_count(struct json_out *j, const struct overall_count *c) {
+    json_key_object(j, "count");
+    json_key_uint(j, "services", c->services);
+    json_key_uint(j, "working", c->working);
+    json_key_uint(j, "critical_down", c->critical_down);
+    json_object_end(j);
+}
+
+void handle_health(struct request *r, struct response *a) {
+    struct plan *plan = gateway_plan(r->admin->gateway);
+    struct overall_count count;
+    overall_count(r->admin, plan, r->moment.now_ns, &count);
+    enum overall overall = overall_judge(&count);
+    struct json_out *j = response_json(a, overall >= OVERALL_CRITICAL ? 503 : 200);
+    json_object(j);
+    json_key_string(j, "status", overall_word(overall));
+    json_key_time(j, "timestamp", &r->moment, r->moment.now_ns);
+    json_key_object(j, "details");
+    write_count(j, &count);
+    write_breakers(j, &r->moment, plan);
+    write_services(j, &r->moment, r->admin, plan);
+    write_dependencies(j, &r->moment, r->admin, plan);
+    write_system(j, &r->moment, r->admin, plan);
+    json_object_end(j);
+    json_object_end(j);
+    response_end_json(a);
+    plan_release(plan);
+}

@@ -1,0 +1,126 @@
+/* service_json.c - see service_json.h. */
+#include "admin/service_json.h"
+
+#include "admin/breaker_json.h"
+#include "admin/overall.h"
+#include "config/print.h"
+#include "gateway/metrics.h"
+
+static void write_quantiles(struct json_out *j, const struct histogram *h) {
+    static const struct {
+        const char *key;
+        unsigned permille;
+    } quantiles[] = {{"p50_ms", 500}, {"p95_ms", 950}, {"p99_ms", 990}};
+    uint64_t count = histogram_count(h);
+    for (unsigned i = 0; i < 3; i++) {
+        if (count)
+            json_key_ms(j, quantiles[i].key, histogram_quantile_ns(h, quantiles[i].permille));
+        else
+            json_key_null(j, quantiles[i].key);
+    }
+}
+
+void service_write_answering(struct json_out *j, const struct record *r,
+                             enum swg_breaker_state state) {
+    bool known = r && (state != SWG_OPEN || strcmp(r->source, "upstream") != 0);
+    json_key_string(j, "answering", known ? r->source : NULL);
+}
+
+void service_write_recent(struct json_out *j, const struct moment *m, const struct record *r,
+                          const struct service *s) {
+    struct reading recent;
+    if (!r) {
+        json_key_null(j, "recent");
+        return;
+    }
+    record_recent(r, s, m->now_ns, &recent);
+    double seconds = (double)recent.at_ns / 1e9;
+    json_key_object(j, "recent");
+    json_key(j, "seconds");
+    json_fixed(j, seconds, 3);
+    json_key_uint(j, "requests", recent.requests);
+    json_key(j, "per_second");
+    json_fixed(j, seconds > 0 ? (double)recent.requests / seconds : 0, 2);
+    json_key_uint(j, "server_errors", recent.server_errors);
+    uint64_t good =
+        recent.requests > recent.server_errors ? recent.requests - recent.server_errors : 0;
+    json_key_ratio(j, "success_rate", good, recent.requests);
+    write_quantiles(j, &recent.latency);
+    json_key_object(j, "tiers");
+    for (uint32_t t = 0; t < s->options->tier_count; t++)
+        json_key_uint(j, s->options->tiers[t].name, recent.tiers[t]);
+    json_object_end(j);
+    json_object_end(j);
+}
+
+static const char *tier_kind_word(enum tier_kind kind) {
+    switch (kind) {
+    case TIER_STALE:
+        return "stale";
+    case TIER_SERVICE:
+        return "service";
+    case TIER_STATIC:
+        return "static";
+    }
+    return "";
+}
+
+void service_write_tiers(struct json_out *j, const struct service *s) {
+    json_key_array(j, "tiers");
+    for (uint32_t t = 0; t < s->options->tier_count; t++) {
+        const struct tier_tally *tally = s->tally[t];
+        uint64_t tried = atomic_load_explicit(&tally->tried, memory_order_relaxed);
+        uint64_t answered = atomic_load_explicit(&tally->answered, memory_order_relaxed);
+        json_object(j);
+        json_key_string(j, "name", s->options->tiers[t].name);
+        json_key_string(j, "kind", tier_kind_word(s->options->tiers[t].kind));
+        json_key_uint(j, "tried", tried);
+        json_key_uint(j, "answered", answered);
+        json_key_ratio(j, "success_rate", answered < tried ? answered : tried, tried);
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
+static void write_requests(struct json_out *j, const struct service *s) {
+    static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
+    json_key_object(j, "requests");
+    json_key_uint(j, "total", service_metrics_requests(s->metrics, 0));
+    for (int i = 1; i <= 5; i++)
+        json_key_uint(j, classes[i - 1], service_metrics_requests(s->metrics, i));
+    json_object_end(j);
+}
+
+static void write_latency(struct json_out *j, const struct service *s) {
+    struct histogram all = {0};
+    service_metrics_latency(s->metrics, &all);
+    json_key_object(j, "latency");
+    json_key_uint(j, "count", histogram_count(&all));
+    write_quantiles(j, &all);
+    json_object_end(j);
+}
+
+void service_write_members(struct json_out *j, const struct moment *m, struct admin *a,
+                           const struct service *s, bool details) {
+    const struct service_options *o = s->options;
+    const struct record *r = records_of(a->records, s);
+    json_key_string(j, "name", o->name);
+    json_key_bool(j, "critical", o->critical);
+    json_key_bool(j, "working", service_works(a, s, m->now_ns));
+    json_key_array(j, "depends_on");
+    for (uint32_t i = 0; i < o->depends_count; i++)
+        json_string(j, o->depends_on[i]);
+    json_array_end(j);
+    service_write_answering(j, r, swg_policy_state(s->policy, m->now_ns, NULL));
+    service_write_recent(j, m, r, s);
+    write_requests(j, s);
+    write_latency(j, s);
+    service_write_tiers(j, s);
+    json_key(j, "breaker");
+    breaker_write_json(j, m, a, s);
+    if (details) {
+        json_key_object(j, "policy");
+        print_scope(j, "services.*", o);
+        json_object_end(j);
+    }
+}
