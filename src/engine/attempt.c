@@ -301,30 +301,38 @@ static bool caller_ended_it(const struct swg_call *c, uint64_t now_ns) {
                          swg__caller_deadline(c) <= c->total_ns);
 }
 
-/* Whether an attempt that is overdue should be made elsewhere: its endpoint's
- * breaker has left closed meanwhile (perhaps because of this very attempt), an
- * endpoint that serves is left, and a retry is allowed. To wait for the end of
- * the attempt's time would be to wait for what everybody else is spared. */
-static bool should_move(struct swg_call *c, uint64_t now_ns) {
+/* Whether an attempt that is overdue is better given up: its endpoint's breaker
+ * has left closed meanwhile (perhaps because of this very attempt), and the
+ * request may be answered in another way. To wait for the end of the attempt's
+ * time would be to wait for what everybody else is spared. */
+static bool is_stranded(const struct swg_call *c, uint64_t now_ns) {
+    const struct swg_policy_options *o = &c->policy->options;
+    return !o->no_breaker && (c->request.idempotent || o->retry.any_method) &&
+           now_ns < swg__deadline(c) &&
+           swg__breaker_standing(swg__call_breaker(c), now_ns) != SWG__SERVING;
+}
+
+/* A retry is allowed, and an endpoint that serves is left. */
+static bool may_move(const struct swg_call *c, uint64_t now_ns) {
     const struct swg_policy_options *o = &c->policy->options;
     const struct swg_answer a = {.kind = SWG_TIMED_OUT};
-    if (o->no_breaker || o->no_retry || c->shutting_down || now_ns >= swg__deadline(c))
-        return false;
-    if (swg__breaker_standing(swg__call_breaker(c), now_ns) == SWG__SERVING ||
-        !has_untried_endpoint(c, now_ns))
-        return false;
     struct swg__verdict v = swg__judge(&o->retry, &a, c->phase == PHASE_CONNECTING);
-    return v.retryable && !swg__retry_refusal(&o->retry, &c->request, &v, &a, c->story.retries) &&
+    return !o->no_retry && !c->shutting_down && has_untried_endpoint(c, now_ns) && v.retryable &&
+           !swg__retry_refusal(&o->retry, &c->request, &v, &a, c->story.retries) &&
            swg_budget_withdraw(c->policy->budget, now_ns);
 }
 
+static bool has_fallback(const struct swg_call *c) {
+    const struct swg_policy_options *o = &c->policy->options;
+    return !o->no_fallback && o->tier_count > c->next_tier;
+}
+
 /* The attempt has counted as slow already; giving it up adds nothing to that. */
-static struct swg_step move(struct swg_call *c, uint64_t now_ns) {
+static void give_up(struct swg_call *c, uint64_t now_ns) {
     c->story.timed_out = true;
     c->story.last = (struct swg_answer){.kind = SWG_TIMED_OUT};
     c->abandon = true;
     swg__call_answer_permit(c, SWG_CANCELLED, 0, now_ns);
-    return retry_after_wait(c, 0, now_ns);
 }
 
 /* Tells the breaker, and looks again after a while: others that are overdue on
@@ -333,8 +341,8 @@ static void be_overdue(struct swg_call *c, uint64_t now_ns) {
     uint64_t again_ns = swg_breaker_slow_call_ns(swg__call_breaker(c)) / 8;
     swg_breaker_overdue(swg__call_breaker(c), &c->permit, now_ns);
     c->overdue_ns = SWG_NEVER;
-    if (c->policy->endpoint_count == 1)
-        return; /* there is nowhere to move to */
+    if (c->policy->endpoint_count == 1 && !has_fallback(c))
+        return; /* there is nothing else to do */
     if (again_ns < LOOK_AGAIN_MIN_NS)
         again_ns = LOOK_AGAIN_MIN_NS;
     if (again_ns > LOOK_AGAIN_MAX_NS)
@@ -345,8 +353,14 @@ static void be_overdue(struct swg_call *c, uint64_t now_ns) {
 struct swg_step swg__call_attempt_timer(struct swg_call *c, uint64_t now_ns) {
     if (!c->paused && now_ns >= c->overdue_ns) {
         be_overdue(c, now_ns);
-        if (should_move(c, now_ns))
-            return move(c, now_ns);
+        if (is_stranded(c, now_ns) && may_move(c, now_ns)) {
+            give_up(c, now_ns);
+            return retry_after_wait(c, 0, now_ns);
+        }
+        if (is_stranded(c, now_ns) && has_fallback(c)) {
+            give_up(c, now_ns);
+            return swg__call_give_way(c, SWG_REFUSED_OPEN, now_ns);
+        }
     }
     uint64_t ours = swg__earlier(swg__earlier(c->attempt_ns, c->phase_ns), c->total_ns);
     bool callers = caller_ended_it(c, now_ns);

@@ -1,5 +1,6 @@
 /* call_move_test.c - an attempt that waits on an endpoint whose breaker has
- * opened is made elsewhere, if it may be made twice. */
+ * opened is made elsewhere, or gives way to the fallback, if it may be made
+ * twice. */
 #include "call_scene.h"
 
 /* Opens after so many overdue or failed attempts in a row. */
@@ -93,6 +94,37 @@ static void stays_where_there_is_no_other_endpoint(void **state) {
     end_by_cancel(&s);
 }
 
+static void falls_back_where_there_is_no_other_endpoint(void **state) {
+    (void)state;
+    static const struct swg_tier_options tiers[] = {{.instant = true}};
+    struct swg_policy_options o = hanging(1, 1);
+    o.tiers = tiers;
+    o.tier_count = 1;
+    struct scene s;
+    scene_open(&s, &o);
+    begin(&s);
+    assert_int_equal(wake(&s), SWG_DO_FALL_BACK);
+    assert_true(s.step.abandon);
+    assert_true(s.now == START + SWG_MS(200));
+    assert_int_equal(swg_call_story(&s.call)->reason, SWG_REFUSED_OPEN);
+    end_by_cancel(&s);
+}
+
+static void what_must_not_be_sent_twice_waits_for_its_answer(void **state) {
+    (void)state;
+    static const struct swg_tier_options tiers[] = {{.instant = true}};
+    struct swg_policy_options o = hanging(1, 1);
+    o.tiers = tiers;
+    o.tier_count = 1;
+    struct scene s;
+    scene_open(&s, &o);
+    s.request.idempotent = s.request.safe = false;
+    begin(&s);
+    while (s.now < START + SWG_MS(950))
+        assert_int_equal(wake(&s), SWG_DO_WAIT);
+    end_by_cancel(&s);
+}
+
 static void needs_the_budget(void **state) {
     (void)state;
     struct swg_policy_options o = hanging(1, 2);
@@ -113,6 +145,8 @@ int main(void) {
         cmocka_unit_test(stays_while_the_breaker_is_closed),
         cmocka_unit_test(stays_if_it_must_not_be_sent_twice),
         cmocka_unit_test(stays_where_there_is_no_other_endpoint),
+        cmocka_unit_test(falls_back_where_there_is_no_other_endpoint),
+        cmocka_unit_test(what_must_not_be_sent_twice_waits_for_its_answer),
         cmocka_unit_test(needs_the_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
