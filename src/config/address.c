@@ -23,7 +23,7 @@ bool address_read(struct bytes text, struct address *out) {
         return out->unix_path.len > 1 && out->unix_path.len <= UNIX_PATH_MAX_LEN &&
                out->unix_path.at[0] == '/' && !memchr(out->unix_path.at, 0, out->unix_path.len);
     }
-    struct bytes port = BYTES("");
+    struct bytes port;
     if (text.len && text.at[0] == '[') {
         const char *close = memchr(text.at, ']', text.len);
         if (!close)

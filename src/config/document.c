@@ -7,6 +7,7 @@
  * graph has no cycle. */
 #include "config/document.h"
 
+#include <assert.h>
 #include <libfyaml.h>
 #include <string.h>
 
@@ -250,6 +251,7 @@ static bool attach(struct builder *b, const struct node *n) {
         return true;
     }
     struct frame *f = &b->stack[b->depth - 1];
+    assert(f->node);
     if (f->node->kind == NODE_LIST)
         return add_entry(b, f->node, NULL, n, false);
     if (f->key) {

@@ -53,11 +53,9 @@ void fill_defaults(struct fill *f, const char *scope, void *base) {
     f->named = &nowhere;
     for (uint32_t i = 0; i < directive_count; i++) {
         const struct directive *d = &directives[i];
-        struct bytes inside = bytes_of(d->path);
-        if (!bytes_starts(inside, bytes_of(scope)) || !d->default_text)
+        if (strncmp(d->path, scope, strlen(scope)) != 0 || !d->default_text)
             continue;
-        inside.at += strlen(scope);
-        if (strpbrk(inside.at, "[*"))
+        if (strpbrk(d->path + strlen(scope), "[*"))
             continue; /* belongs to the items of a list in this scope */
         const struct node *n = default_node(f, d->default_text);
         if (n)
