@@ -88,6 +88,12 @@ void config_write_restart_keys(const struct gateway_options *old, const struct g
     }
 }
 
+static const char *secret_of(const struct directive *d, const struct gateway_options *o) {
+    const char *secret;
+    memcpy(&secret, (const char *)o + d->offset, sizeof secret);
+    return secret ? secret : "";
+}
+
 /* Compared as printed, so that a type need not know more than reading and
  * writing. Of a switched group only the switch counts: its keys are rows. */
 static bool differs(const struct directive *d, const struct gateway_options *old,
@@ -96,6 +102,8 @@ static bool differs(const struct directive *d, const struct gateway_options *old
     struct buf printed[2];
     if (d->type == &type_switched)
         return field_get(d, old) != field_get(d, new);
+    if (d->type == &type_secret) /* prints as *** whatever it is */
+        return strcmp(secret_of(d, old), secret_of(d, new)) != 0;
     for (int i = 0; i < 2; i++) {
         struct json_out out;
         buf_init(&printed[i], DOCUMENT_BYTES_MAX);

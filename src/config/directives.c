@@ -88,7 +88,7 @@ const struct directive directives[] = {
      .example = "{address: 127.0.0.1:9797, token: \"${SWITCHGEAR_ADMIN_TOKEN:-}\"}"},
     {"admin.address", &type_admin_address, NO_FIELD, .default_text = "127.0.0.1:9797",
      .flags = DIRECTIVE_RESTART, .help = "Where it listens. Anything but loopback needs a token."},
-    {"admin.token", &type_secret, TOP(admin.token),
+    {"admin.token", &type_secret, TOP(admin.token), .flags = DIRECTIVE_RESTART,
      .help = "What a caller sends as `Authorization: Bearer …` to change anything; empty: none. "
              "file:/path reads it from a file.",
      .example = "\"${SWITCHGEAR_ADMIN_TOKEN:-}\""},
