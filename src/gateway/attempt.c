@@ -101,6 +101,32 @@ static void write_framing(struct buf *b, const struct exchange *x) {
     }
 }
 
+/* RFC 9110 section 7.6.2; what is no number goes on as it came. */
+static void write_max_forwards(struct buf *b, const struct http1_head *r) {
+    struct bytes value = fields_find(r, HTTP_MAX_FORWARDS);
+    uint64_t hops = 0;
+    bool number = value.len > 0 && value.len <= 9;
+    for (size_t i = 0; number && i < value.len; i++) {
+        number = value.at[i] >= '0' && value.at[i] <= '9';
+        hops = hops * 10 + (uint64_t)(value.at[i] - '0');
+    }
+    if (!value.len)
+        return;
+    buf_literal(b, "Max-Forwards: ");
+    if (number && hops)
+        buf_uint(b, hops - 1);
+    else
+        buf_bytes(b, value);
+    buf_literal(b, "\r\n");
+}
+
+static const struct field_set *dropped(const struct exchange *x) {
+    if (x->flight)
+        return fields_dropped_from_fetches();
+    return x->request.method == HTTP_OPTIONS ? fields_dropped_from_options()
+                                             : fields_dropped_from_requests();
+}
+
 static void write_head(struct buf *b, const struct leg *leg) {
     const struct exchange *x = leg->x;
     const struct service_options *o = leg->service->options;
@@ -113,9 +139,9 @@ static void write_head(struct buf *b, const struct leg *leg) {
     else
         buf_string(b, o->endpoints[leg->endpoint].authority);
     buf_literal(b, "\r\n");
-    fields_copy(b, &x->request, x->head_end,
-                x->flight ? fields_dropped_from_fetches() : fields_dropped_from_requests(),
-                x->nominated);
+    fields_copy(b, &x->request, x->head_end, dropped(x), x->nominated);
+    if (x->request.method == HTTP_OPTIONS)
+        write_max_forwards(b, &x->request);
     write_framing(b, x);
     write_forwarded(b, x);
     buf_literal(b, "X-Request-Id: ");

@@ -377,7 +377,15 @@ static struct bytes host_without_port(struct bytes host) {
     return colon ? (struct bytes){host.at, (size_t)(colon - host.at)} : host;
 }
 
-/* What a gateway refuses without asking anybody; true if it answered. */
+/* OPTIONS that asks about the gateway, or was to go no further than here. */
+static bool is_for_gateway(const struct http1_head *r) {
+    if (r->method != HTTP_OPTIONS)
+        return false;
+    return bytes_equal(r->target, BYTES("*")) ||
+           bytes_equal(fields_find(r, HTTP_MAX_FORWARDS), BYTES("0"));
+}
+
+/* What a gateway answers or refuses without asking anybody; true if it did. */
 static bool refuse(struct exchange *x) {
     const struct http1_head *r = &x->request;
     const struct limit_options *limits = &x->plan->options->limits;
@@ -391,6 +399,14 @@ static bool refuse(struct exchange *x) {
     }
     if (x->parts.authority.at)
         x->host = x->parts.authority;
+    if (is_for_gateway(r)) {
+        reply_options(x);
+        return true;
+    }
+    if (x->parts.path.at[0] != '/') {
+        reply_error(x, 400, "bad_target", "Only OPTIONS has the target *.");
+        return true;
+    }
     if (r->expect_unknown) {
         reply_error(x, 417, "expectation_failed", "Only 100-continue can be expected.");
         return true;

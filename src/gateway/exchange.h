@@ -195,6 +195,8 @@ void reply_whole(struct exchange *, int status, struct bytes fields, struct byte
 /* The same, when Date is among the fields. */
 void reply_dated(struct exchange *, int status, struct bytes fields, struct bytes body,
                  const char *source);
+/* To OPTIONS about the gateway itself. Finishes. */
+void reply_options(struct exchange *);
 /* Straight to a client that has no exchange (the head could not be parsed). */
 void reply_bad_head(struct client *, enum http1_error);
 /* Date, Via, X-Request-Id, Switchgear, Connection: what every answer has. */

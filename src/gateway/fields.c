@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-static struct field_set request_drop, fetch_drop, response_drop;
+static struct field_set request_drop, options_drop, fetch_drop, response_drop;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_sets(void) {
@@ -22,6 +22,8 @@ static void make_sets(void) {
         HTTP_X_REQUEST_ID,   HTTP_X_CORRELATION_ID, HTTP_SWITCHGEAR};
     for (size_t i = 0; i < sizeof of_requests / sizeof of_requests[0]; i++)
         field_set_add(&request_drop, of_requests[i]);
+    options_drop = request_drop;
+    field_set_add(&options_drop, HTTP_MAX_FORWARDS); /* written anew, one less */
     fetch_drop = request_drop;
     static const enum http_field_id of_fetches[] = {
         HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE, HTTP_IF_MATCH, HTTP_IF_UNMODIFIED_SINCE,
@@ -37,6 +39,11 @@ static void make_sets(void) {
 const struct field_set *fields_dropped_from_requests(void) {
     pthread_once(&once, make_sets);
     return &request_drop;
+}
+
+const struct field_set *fields_dropped_from_options(void) {
+    pthread_once(&once, make_sets);
+    return &options_drop;
 }
 
 const struct field_set *fields_dropped_from_fetches(void) {

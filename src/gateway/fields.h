@@ -25,6 +25,8 @@ static inline bool field_set_has(const struct field_set *s, unsigned id) {
  * those a gateway writes anew. */
 const struct field_set *fields_dropped_from_requests(void);
 const struct field_set *fields_dropped_from_responses(void);
+/* The same for OPTIONS, whose Max-Forwards every hop lowers. */
+const struct field_set *fields_dropped_from_options(void);
 /* The same for a request whose answer is fetched for the cache: conditions of
  * this client would bring a 304 that says nothing to the others. */
 const struct field_set *fields_dropped_from_fetches(void);

@@ -265,6 +265,11 @@ void reply_error(struct exchange *x, int status, const char *reason, const char 
     send_problem(x, &f, detail, 0);
 }
 
+void reply_options(struct exchange *x) {
+    reply_whole(x, 204, BYTES("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"),
+                (struct bytes){0}, "gateway");
+}
+
 /* ---- before there is an exchange -------------------------------------------- */
 
 void reply_bad_head(struct client *c, enum http1_error e) {

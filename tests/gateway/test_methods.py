@@ -81,7 +81,7 @@ def test_max_forwards_ends_options_here(gateway, upstream):
 @pytest.mark.parametrize("target", ["*", "a:1"])
 def test_target_forms_of_other_methods(gateway, upstream, target):
     gw = gateway([upstream()])
-    data, _ = gw.raw_request(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")
+    data, _ = gw.raw_request(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert data.startswith(b"HTTP/1.1 400 ")
 
 
