@@ -6,7 +6,7 @@ PACKAGES_BUILD := gcc meson ninja-build pkg-config libfyaml-dev libjansson-dev l
                   libssl-dev libcmocka-dev
 PACKAGES_TEST  := clang libclang-rt-14-dev clang-format clang-tidy llvm python3-pytest \
                   python3-httpx python3-h11 python3-websockets prometheus nginx-light haproxy curl \
-                  chromium spin
+                  chromium
 PYTEST  := /usr/bin/python3 -m pytest
 
 .PHONY: all run test bench bench-faults soak docs install clean help format lint deps deps-test

@@ -1,6 +1,5 @@
 /* run.c - `switchgear run`: the gateway, until it is told to drain. */
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/commands.h"
 #include "cli/server.h"
@@ -19,24 +18,20 @@ static int load(const char *path, struct gateway_options **out) {
 
 int command_run(int argc, char **argv) {
     const char *path = NULL;
-    for (int i = 1; i < argc; i++) {
-        if ((!strcmp(argv[i], "-c") || !strcmp(argv[i], "--config")) && i + 1 < argc)
-            path = argv[++i];
-        else if (!strncmp(argv[i], "--config=", 9))
-            path = argv[i] + 9;
-        else {
-            fprintf(stderr, "switchgear run: unexpected argument \"%s\"\n", argv[i]);
-            return 2;
-        }
-    }
+    struct args args;
+    args_begin(&args, &page_run, argc, argv);
+    while (args_next(&args) != ARGS_END)
+        path = args.value;
+    if (!args_done(&args))
+        return EXIT_USAGE;
     struct gateway_options *options;
     struct server *server;
     if (load(path ? path : config_default_path(), &options) < 0)
-        return 2;
+        return EXIT_USAGE;
     int error = server_create(&server, options);
     gateway_options_release(options);
     if (error)
-        return 1;
+        return EXIT_FAILED;
     int result = server_run(server);
     server_destroy(server);
     return result;
