@@ -98,9 +98,8 @@ void json_key_time(struct json_out *j, const char *key, const struct moment *m, 
         json_key_null(j, key);
         return;
     }
-    uint64_t unix_ms = ns <= m->now_ns ? m->unix_ms - (m->now_ns - ns) / 1000000
-                                       : m->unix_ms + (ns - m->now_ns) / 1000000;
-    rfc3339_ms(text, unix_ms);
+    int64_t unix_ns = (int64_t)ns + m->offset_ns;
+    rfc3339_ms(text, unix_ns > 0 ? (uint64_t)unix_ns / 1000000 : 0);
     json_key_string(j, key, text);
 }
 

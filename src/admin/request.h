@@ -17,11 +17,12 @@ struct connection;
 
 enum { NAME_MAX_BYTES = 512, ANSWER_MAX = 64 * 1024 * 1024 };
 
-/* One moment on both clocks, read once a request, so that all times in one
- * answer fit together although the wall clock may be set meanwhile. */
+/* Now, and what to add to a monotonic time to have that of the wall clock. Read
+ * once a request, so that all times in one answer fit together although the
+ * wall clock may be set meanwhile. */
 struct moment {
     uint64_t now_ns;
-    uint64_t unix_ms;
+    int64_t offset_ns;
 };
 
 struct request {
