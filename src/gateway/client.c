@@ -23,16 +23,18 @@ static void on_timer(struct io_timer *);
 
 /* ---- life -------------------------------------------------------------- */
 
-static void set_address(struct client *c, const struct sockaddr *peer) {
+static void read_address(const struct sockaddr *peer, struct in6_addr *address, uint16_t *port) {
+    *address = (struct in6_addr){0};
+    *port = 0;
     if (peer->sa_family == AF_INET) {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
-        c->address.s6_addr[10] = c->address.s6_addr[11] = 0xff;
-        memcpy(&c->address.s6_addr[12], &v4->sin_addr, 4);
-        c->port = ntohs(v4->sin_port);
+        address->s6_addr[10] = address->s6_addr[11] = 0xff;
+        memcpy(&address->s6_addr[12], &v4->sin_addr, 4);
+        *port = ntohs(v4->sin_port);
     } else if (peer->sa_family == AF_INET6) {
         const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)peer;
-        c->address = v6->sin6_addr;
-        c->port = ntohs(v6->sin6_port);
+        *address = v6->sin6_addr;
+        *port = ntohs(v6->sin6_port);
     }
 }
 
@@ -48,29 +50,45 @@ static void refuse_connection(int fd) {
     close(fd);
 }
 
-void client_accept(struct worker *w, uint32_t listen_index, int fd, const struct sockaddr *peer) {
+/* One connection more, for all and for this address; false if that is too many. */
+static bool enter(struct worker *w, const struct in6_addr *address) {
     struct gateway *g = w->gateway;
+    const struct limit_options *l = &w->plan->options->limits;
     uint32_t open = atomic_fetch_add_explicit(&g->clients, 1, memory_order_relaxed);
-    struct client *c = NULL;
-    if (open < w->plan->options->limits.connections)
-        c = calloc(1, sizeof *c);
-    if (!c) {
-        atomic_fetch_sub_explicit(&g->clients, 1, memory_order_relaxed);
+    if (open < l->connections && gateway_client_enter(g, address, l->connections_per_client))
+        return true;
+    atomic_fetch_sub_explicit(&g->clients, 1, memory_order_relaxed);
+    return false;
+}
+
+static void leave(struct worker *w, const struct in6_addr *address) {
+    gateway_client_leave(w->gateway, address);
+    atomic_fetch_sub_explicit(&w->gateway->clients, 1, memory_order_relaxed);
+}
+
+void client_accept(struct worker *w, uint32_t listen_index, int fd, const struct sockaddr *peer) {
+    struct in6_addr address;
+    uint16_t port;
+    read_address(peer, &address, &port);
+    if (!enter(w, &address)) {
+        refuse_connection(fd);
+        return;
+    }
+    struct client *c = calloc(1, sizeof *c);
+    if (c)
+        io_stream_init(&c->stream, &client_ops);
+    if (!c || io_adopt(w->io, &c->stream, fd) < 0) {
+        leave(w, &address);
+        free(c);
         refuse_connection(fd);
         return;
     }
     c->worker = w;
     c->listen_index = listen_index;
     c->since_ns = io_now(w->io);
-    set_address(c, peer);
+    c->address = address;
+    c->port = port;
     io_timer_init(&c->timer, on_timer);
-    io_stream_init(&c->stream, &client_ops);
-    if (io_adopt(w->io, &c->stream, fd) < 0) {
-        atomic_fetch_sub_explicit(&g->clients, 1, memory_order_relaxed);
-        free(c);
-        close(fd);
-        return;
-    }
     list_push_back(&w->clients, &c->link);
     io_timer_set(w->io, &c->timer, c->since_ns + limits_of(c)->header_timeout_ns);
     io_want_data(&c->stream, true);
@@ -97,6 +115,7 @@ struct client *client_create_sink(const struct client *like) {
     io_timer_init(&c->timer, on_timer);
     list_push_back(&c->worker->clients, &c->link);
     atomic_fetch_add_explicit(&c->worker->gateway->clients, 1, memory_order_relaxed);
+    gateway_client_enter(c->worker->gateway, &c->address, 0);
     return c;
 }
 
@@ -111,7 +130,7 @@ static void bury(struct client *c) {
     list_remove(&c->link);
     list_push_back(&w->dead_clients, &c->link);
     io_timer_set(w->io, &w->reaper, io_now(w->io));
-    atomic_fetch_sub_explicit(&w->gateway->clients, 1, memory_order_relaxed);
+    leave(w, &c->address);
     if (c->exchange)
         exchange_cancel(c->exchange);
 }
@@ -241,8 +260,8 @@ static void feed(struct client *c, const char *data, size_t len) {
     if (c->state == CLIENT_DEAD)
         return;
     bool waiting_for_head = c->state == CLIENT_IDLE || c->state == CLIENT_HEAD;
-    bool wanted = (waiting_for_head && io_pending(&c->stream) <= UNREAD_MAX) || c->state == CLIENT_LINGER ||
-                  (c->exchange && !c->exchange->upload_paused && !len);
+    bool wanted = (waiting_for_head && io_pending(&c->stream) <= UNREAD_MAX) ||
+                  c->state == CLIENT_LINGER || (c->exchange && !c->exchange->upload_paused && !len);
     io_want_data(&c->stream, wanted);
 }
 
@@ -337,8 +356,8 @@ static void on_timer(struct io_timer *t) {
     uint64_t due = UINT64_MAX;
     switch ((enum client_state)c->state) {
     case CLIENT_IDLE:
-        due = c->since_ns + (c->served ? limits_of(c)->idle_timeout_ns
-                                       : limits_of(c)->header_timeout_ns);
+        due = c->since_ns +
+              (c->served ? limits_of(c)->idle_timeout_ns : limits_of(c)->header_timeout_ns);
         break;
     case CLIENT_HEAD:
         due = c->since_ns + limits_of(c)->header_timeout_ns;

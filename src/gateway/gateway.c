@@ -5,14 +5,14 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "gateway/cache.h"
 #include "gateway/client.h"
 #include "gateway/history.h"
 #include "gateway/metrics.h"
 #include "gateway/worker.h"
 #include "observe/log.h"
-#include "gateway/cache.h"
 
-enum { CLIENT_RATES = 1 << 16, CACHE_SHARDS = 16 };
+enum { CLIENT_SLOT_BITS = 16, CACHE_SHARDS = 16 };
 
 static int64_t unix_ms(void) {
     struct timespec t;
@@ -39,9 +39,10 @@ int gateway_create(struct gateway **out, struct gateway_options *o,
     g->started_ns = e->clock();
     g->started_unix_ms = unix_ms();
     g->workers = calloc(g->worker_count, sizeof(struct worker *));
-    g->client_rates = calloc(CLIENT_RATES, sizeof *g->client_rates);
+    g->client_rates = calloc(1u << CLIENT_SLOT_BITS, sizeof *g->client_rates);
+    g->client_connections = calloc(1u << CLIENT_SLOT_BITS, sizeof *g->client_connections);
     g->counters = gateway_metrics_create(g, e->metrics);
-    int error = g->workers && g->client_rates && g->counters ? 0 : -ENOMEM;
+    int error = g->workers && g->client_rates && g->client_connections && g->counters ? 0 : -ENOMEM;
     if (!error)
         error = cache_create(&g->cache, o->cache_bytes, CACHE_SHARDS);
     if (!error)
@@ -62,6 +63,7 @@ void gateway_destroy(struct gateway *g) {
         cache_destroy(g->cache);
     pthread_mutex_destroy(&g->plan_lock);
     free(g->client_rates);
+    free(g->client_connections);
     free(g->workers);
     free(g);
 }
@@ -219,15 +221,37 @@ int gateway_control(struct gateway *g, const struct gateway_command *c) {
     return found;
 }
 
-/* ---- rate limits per client ---------------------------------------------------------- */
+/* ---- what one client may --------------------------------------------------------------- */
+
+/* Seeded, so that nobody can look for a neighbour to starve. */
+static uint64_t hash_bytes(uint64_t hash, const void *data, size_t len) {
+    const uint8_t *p = data;
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ p[i]) * 0x100000001b3u;
+    return hash;
+}
+
+static uint32_t slot_of(uint64_t hash) {
+    return (uint32_t)((hash ^ hash >> 29) * 0x9e3779b97f4a7c15u >> (64 - CLIENT_SLOT_BITS));
+}
 
 struct swg_rate_limiter *gateway_client_limiter(struct gateway *g, const struct service *s,
                                                 const struct client *c) {
-    uint64_t hash = g->seed; /* so that nobody can look for a neighbour to starve */
-    for (const char *p = s->options->name; *p; p++)
-        hash = (hash ^ (uint8_t)*p) * 0x100000001b3u;
-    for (int i = 0; i < 16; i++)
-        hash = (hash ^ c->address.s6_addr[i]) * 0x100000001b3u;
-    hash ^= hash >> 29;
-    return &g->client_rates[hash * 0x9e3779b97f4a7c15u >> 48];
+    uint64_t hash = hash_bytes(g->seed, s->options->name, strlen(s->options->name));
+    return &g->client_rates[slot_of(hash_bytes(hash, &c->address, sizeof c->address))];
+}
+
+bool gateway_client_enter(struct gateway *g, const struct in6_addr *address, uint32_t limit) {
+    uint32_t slot = slot_of(hash_bytes(g->seed, address, sizeof *address));
+    uint32_t before =
+        atomic_fetch_add_explicit(&g->client_connections[slot], 1, memory_order_relaxed);
+    if (!limit || before < limit)
+        return true;
+    atomic_fetch_sub_explicit(&g->client_connections[slot], 1, memory_order_relaxed);
+    return false;
+}
+
+void gateway_client_leave(struct gateway *g, const struct in6_addr *address) {
+    uint32_t slot = slot_of(hash_bytes(g->seed, address, sizeof *address));
+    atomic_fetch_sub_explicit(&g->client_connections[slot], 1, memory_order_relaxed);
 }

@@ -35,14 +35,16 @@ struct gateway {
     _Atomic bool draining;      /* control thread sets, workers read; relaxed: a request late or
                                    early does not matter */
     _Atomic uint64_t reloads, reload_errors;
-    uint64_t started_ns;        /* monotonic */
+    uint64_t started_ns; /* monotonic */
     int64_t started_unix_ms;
     struct cache *cache;
     struct events *events;
     struct metrics *metrics;
     struct gateway_metrics *counters;
-    uint64_t (*clock)(void); /* monotonic, for threads that have no loop's time */
+    uint64_t (*clock)(void);               /* monotonic, for threads that have no loop's time */
     struct swg_rate_limiter *client_rates; /* by hash of service and address */
+    _Atomic uint32_t *client_connections;  /* by hash of address; every worker adds and subtracts;
+                                              relaxed: a count, nothing else hangs on it */
     uint64_t seed;
 };
 
@@ -76,6 +78,10 @@ uint64_t gateway_now(const struct gateway *);
  * Limiters are shared by those few clients whose hashes meet. */
 struct swg_rate_limiter *gateway_client_limiter(struct gateway *, const struct service *,
                                                 const struct client *);
+/* Counts a connection from this address; false, and not counted, if it would be
+ * one more than `limit` (0: no limit). Addresses whose hashes meet share. */
+bool gateway_client_enter(struct gateway *, const struct in6_addr *, uint32_t limit);
+void gateway_client_leave(struct gateway *, const struct in6_addr *);
 /* Has the changes of the service's breakers counted, logged and remembered. */
 void gateway_listen(struct gateway *, struct service *);
 
