@@ -61,12 +61,9 @@ static void set_timeouts(struct swg_call *c, uint64_t now_ns) {
     const struct swg_timeout_options *t = &c->policy->options.timeout;
     c->attempt_ns = swg__after(now_ns, t->attempt_ns);
     c->phase_ns = swg__after(now_ns, t->connect_ns);
-    c->overdue_ns = SWG_NEVER;
-    if (c->permit.state == SWG__PERMIT_OUT)
-        c->overdue_ns =
-            swg__after(c->permit.started_ns, swg_breaker_slow_call_ns(swg__call_breaker(c)));
+    c->overdue_ns =
+        swg__after(c->permit.started_ns, swg_breaker_slow_call_ns(swg__call_breaker(c)));
     c->phase = PHASE_CONNECTING;
-    c->paused = false;
 }
 
 /* Whether a failure of the coming attempt could be tried again: only then it
@@ -131,7 +128,8 @@ static void pause_if_caller_slow(struct swg_call *c, uint64_t now_ns) {
     c->paused_ns = now_ns;
 }
 
-/* The clocks run again: all of the attempt's times move by the pause. */
+/* The clocks run again: all of the attempt's times move by the pause (phase_ns
+ * is none while the request is being sent). */
 void swg__call_resume(struct swg_call *c, uint64_t now_ns) {
     if (!c->paused)
         return;
@@ -139,7 +137,6 @@ void swg__call_resume(struct swg_call *c, uint64_t now_ns) {
     uint64_t pause = now_ns > c->paused_ns ? now_ns - c->paused_ns : 0;
     c->total_ns = swg__after(c->total_ns, pause);
     c->attempt_ns = swg__after(c->attempt_ns, pause);
-    c->phase_ns = swg__after(c->phase_ns, pause);
     c->overdue_ns = swg__after(c->overdue_ns, pause);
     if (c->permit.state == SWG__PERMIT_OUT)
         c->permit.started_ns += pause;
@@ -292,13 +289,14 @@ static struct swg_step cut_short(struct swg_call *c, uint64_t now_ns) {
     return swg__call_give_way(c, SWG_REFUSED_DEADLINE, now_ns);
 }
 
-/* Whether it is the caller's own deadline that is over, and no time of ours.
+/* Whether it is the caller's own deadline that has ended the attempt, because
+ * it is shorter than the time we would have given it.
  * While the clocks stand still it is the only one that can be. */
 static bool caller_ended_it(const struct swg_call *c, uint64_t now_ns) {
     if (now_ns < swg__caller_deadline(c))
         return false;
     return c->paused || (now_ns < c->attempt_ns && now_ns < c->phase_ns &&
-                         swg__caller_deadline(c) <= c->total_ns);
+                         swg__caller_deadline(c) < c->total_ns);
 }
 
 /* Whether an attempt that is overdue is better given up: its endpoint's breaker
@@ -307,7 +305,7 @@ static bool caller_ended_it(const struct swg_call *c, uint64_t now_ns) {
  * time would be to wait for what everybody else is spared. */
 static bool is_stranded(const struct swg_call *c, uint64_t now_ns) {
     const struct swg_policy_options *o = &c->policy->options;
-    return !o->no_breaker && (c->request.idempotent || o->retry.any_method) &&
+    return !o->no_breaker && !c->committed && (c->request.idempotent || o->retry.any_method) &&
            now_ns < swg__deadline(c) &&
            swg__breaker_standing(swg__call_breaker(c), now_ns) != SWG__SERVING;
 }

@@ -323,7 +323,6 @@ struct swg_step swg_call_on_tier(struct swg_call *c, bool answered, uint64_t now
         return fall_back(c, now_ns);
     c->story.source = SWG_FROM_TIER;
     c->abandon |= c->held_answer;
-    c->held_answer = false;
     return finish(c, now_ns);
 }
 

@@ -211,6 +211,9 @@ static void options_have_defaults_and_ranges(void **state) {
     assert_null(b);
     o = (struct swg_bulkhead_options){.queue = 1000001};
     assert_int_equal(swg_bulkhead_create(&b, &o), SWG_ERR_RANGE);
+    o = (struct swg_bulkhead_options){.concurrent = 1000000, .queue = 1000000};
+    assert_int_equal(swg_bulkhead_create(&b, &o), SWG_OK);
+    swg_bulkhead_destroy(b);
     o = (struct swg_bulkhead_options){.concurrent = SWG_BULKHEAD_UNLIMITED};
     assert_int_equal(swg_bulkhead_create(&b, &o), SWG_OK);
     for (int i = 0; i < 5000; i++)

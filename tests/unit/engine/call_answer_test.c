@@ -321,6 +321,18 @@ static void a_tier_has_its_share_of_what_is_left(void **state) {
     scene_close(&s);
 }
 
+static void a_share_is_exact(void **state) {
+    static const struct swg_tier_options half = {.share_percent = 50};
+    struct scene s;
+    struct swg_policy_options o = with_tiers(1, &half);
+    o.timeout.total_ns = SWG_SECONDS(10) + 99;
+    scene_open(&s, &o);
+    start(&s);
+    failed(&s, SWG_RESET);
+    assert_int_equal(s.step.tier_deadline_ns, START + SWG_SECONDS(5) + 49);
+    scene_break_up(&s);
+}
+
 static void a_tier_has_at_least_a_millisecond_within_the_deadline(void **state) {
     static const struct swg_tier_options tiers[] = {{.share_percent = 1}, {0}};
     struct scene s;
@@ -460,6 +472,7 @@ int main(void) {
         cmocka_unit_test(a_failure_without_an_answer_keeps_nothing),
         cmocka_unit_test(every_refusal_falls_back),
         cmocka_unit_test(a_tier_has_its_share_of_what_is_left),
+        cmocka_unit_test(a_share_is_exact),
         cmocka_unit_test(a_tier_has_at_least_a_millisecond_within_the_deadline),
         cmocka_unit_test(a_kept_answer_survives_a_tier_that_takes_too_long),
         cmocka_unit_test(without_time_left_only_instant_tiers_are_tried),

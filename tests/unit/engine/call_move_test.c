@@ -83,6 +83,17 @@ static void stays_if_it_must_not_be_sent_twice(void **state) {
     end_by_cancel(&s);
 }
 
+static void stays_once_the_caller_has_had_a_byte(void **state) {
+    (void)state;
+    struct swg_policy_options o = hanging(1, 2);
+    struct scene s;
+    scene_open(&s, &o);
+    begin(&s);
+    swg_call_committed(&s.call);
+    assert_int_equal(wake(&s), SWG_DO_WAIT);
+    end_by_cancel(&s);
+}
+
 static void stays_where_there_is_no_other_endpoint(void **state) {
     (void)state;
     struct swg_policy_options o = hanging(1, 1);
@@ -144,6 +155,7 @@ int main(void) {
         cmocka_unit_test(others_on_the_same_endpoint_move_when_they_look_again),
         cmocka_unit_test(stays_while_the_breaker_is_closed),
         cmocka_unit_test(stays_if_it_must_not_be_sent_twice),
+        cmocka_unit_test(stays_once_the_caller_has_had_a_byte),
         cmocka_unit_test(stays_where_there_is_no_other_endpoint),
         cmocka_unit_test(falls_back_where_there_is_no_other_endpoint),
         cmocka_unit_test(what_must_not_be_sent_twice_waits_for_its_answer),

@@ -126,6 +126,28 @@ static void full_jitter_is_drawn_anew_for_each_call(void **state) {
     assert_int_equal(distinct, 7);
 }
 
+static void decorrelated_waits_build_on_the_one_before(void **state) {
+    uint64_t longest = 0;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct scene s;
+        struct swg_policy_options o = scene_options();
+        o.retry.jitter = SWG_JITTER_DECORRELATED;
+        scene_open(&s, &o);
+        s.request.seed = seed;
+        start(&s);
+        answer(&s, 500);
+        uint64_t first = s.step.wake_ns - s.now;
+        wake(&s);
+        answer(&s, 500);
+        uint64_t second = s.step.wake_ns - s.now;
+        assert_in_range(first, SWG_MS(100), SWG_MS(300));
+        assert_in_range(second, SWG_MS(100), 3 * first);
+        longest = second > longest ? second : longest;
+        scene_break_up(&s);
+    }
+    assert_true(longest > SWG_MS(300));
+}
+
 static void what_is_not_on_the_list_is_not_tried_again(void **state) {
     static const int statuses[] = {501, 505, 507, 404};
     for (size_t i = 0; i < 4; i++) {
@@ -459,6 +481,54 @@ static void who_cannot_be_reached_is_replaced_at_once(void **state) {
     }
 }
 
+static void also_who_does_not_let_us_connect(void **state) {
+    struct scene s;
+    struct swg_policy_options o = scene_options();
+    o.endpoint_count = 3;
+    scene_open(&s, &o);
+    start(&s);
+    assert_int_equal(wake(&s), SWG_DO_ATTEMPT); /* the connect timeout */
+    assert_true(s.step.abandon);
+    assert_int_equal(answer_after(&s, SWG_GARBLED, 0, 0), SWG_DO_ATTEMPT);
+    scene_break_up(&s);
+}
+
+static void without_breakers_all_others_are_good(void **state) {
+    struct scene s;
+    struct swg_policy_options o = scene_options();
+    o.no_breaker = true;
+    o.endpoint_count = 2;
+    scene_open(&s, &o);
+    start(&s);
+    assert_int_equal(failed(&s, SWG_CONNECT_FAILED), SWG_DO_ATTEMPT);
+    cancel(&s);
+    start(&s);
+    uint32_t other = 1 - s.step.endpoint; /* but what an operator has opened */
+    swg_breaker_force(swg_policy_breaker(s.policy, other), SWG_FORCED_OPEN, SWG_NEVER, s.now);
+    assert_int_equal(failed(&s, SWG_CONNECT_FAILED), SWG_DO_WAIT);
+    scene_break_up(&s);
+}
+
+static void what_can_be_repeated_tries_out_a_sick_endpoint(void **state) {
+    enum { GET, POST, BODY_GONE, NO_RETRIES, ANY_METHOD, CASES };
+    static const bool probes[CASES] = {true, false, false, false, true};
+    for (int i = 0; i < CASES; i++) {
+        struct scene s;
+        struct swg_policy_options o = scene_options();
+        o.endpoint_count = 2;
+        o.no_retry = i == NO_RETRIES;
+        o.retry.any_method = i == ANY_METHOD;
+        scene_open(&s, &o);
+        swg_breaker_force(swg_policy_breaker(s.policy, 0), SWG_FORCED_OPEN, SWG_MS(100), s.now);
+        pass(&s, 100); /* over: a probe is due */
+        s.request.idempotent = i == GET || i == BODY_GONE || i == NO_RETRIES;
+        s.request.not_replayable = i == BODY_GONE;
+        assert_int_equal(start(&s), SWG_DO_ATTEMPT);
+        assert_int_equal(s.step.probe, probes[i]);
+        scene_break_up(&s);
+    }
+}
+
 static void but_an_answer_is_always_waited_after(void **state) {
     struct scene s;
     struct swg_policy_options o = scene_options();
@@ -500,6 +570,31 @@ static void a_retry_that_would_be_refused_is_not_waited_for(void **state) {
     assert_int_equal(stats(&s).budget_retries, 1);
     end(&s, true);
     scene_close(&s);
+}
+
+static void nor_one_that_an_operator_refuses(void **state) {
+    struct scene s;
+    struct swg_policy_options o = scene_options();
+    scene_open(&s, &o);
+    start(&s);
+    swg_policy_force(s.policy, SWG_FORCED_OPEN, SWG_NEVER, s.now);
+    assert_int_equal(answer(&s, 503), SWG_DO_RELAY);
+    assert_int_equal(story(&s)->no_retry, SWG_REFUSED_FORCED_OPEN);
+    end(&s, true);
+    scene_close(&s);
+}
+
+static void but_one_that_comes_when_the_open_time_is_over_is_a_probe(void **state) {
+    struct scene s;
+    struct swg_policy_options o = scene_options();
+    o.breaker = (struct swg_breaker_options){
+        .consecutive = 1, .open_ns = SWG_MS(60), .jitter_percent = 101};
+    scene_open(&s, &o);
+    start(&s);
+    assert_int_equal(answer(&s, 503), SWG_DO_WAIT);
+    assert_int_equal(wake(&s), SWG_DO_ATTEMPT);
+    assert_true(s.step.probe);
+    scene_break_up(&s);
 }
 
 static void a_breaker_that_opens_during_the_wait_refuses_the_retry(void **state) {
@@ -617,6 +712,7 @@ int main(void) {
         cmocka_unit_test(a_503_is_given_up_and_tried_again_after_a_wait),
         cmocka_unit_test(waits_grow_until_the_retries_are_used_up),
         cmocka_unit_test(full_jitter_is_drawn_anew_for_each_call),
+        cmocka_unit_test(decorrelated_waits_build_on_the_one_before),
         cmocka_unit_test(what_is_not_on_the_list_is_not_tried_again),
         cmocka_unit_test(the_list_may_name_what_is_no_failure),
         cmocka_unit_test(each_kind_of_failure_is_tried_again),
@@ -637,9 +733,14 @@ int main(void) {
         cmocka_unit_test(without_budget_there_is_no_retry),
         cmocka_unit_test(the_next_attempt_goes_elsewhere),
         cmocka_unit_test(who_cannot_be_reached_is_replaced_at_once),
+        cmocka_unit_test(also_who_does_not_let_us_connect),
+        cmocka_unit_test(without_breakers_all_others_are_good),
+        cmocka_unit_test(what_can_be_repeated_tries_out_a_sick_endpoint),
         cmocka_unit_test(but_an_answer_is_always_waited_after),
         cmocka_unit_test(nor_is_a_sick_endpoint_tried_in_haste),
         cmocka_unit_test(a_retry_that_would_be_refused_is_not_waited_for),
+        cmocka_unit_test(nor_one_that_an_operator_refuses),
+        cmocka_unit_test(but_one_that_comes_when_the_open_time_is_over_is_a_probe),
         cmocka_unit_test(a_breaker_that_opens_during_the_wait_refuses_the_retry),
         cmocka_unit_test(a_full_bulkhead_refuses_the_retry),
         cmocka_unit_test(a_closed_idle_connection_is_replaced_once_at_once),

@@ -139,6 +139,19 @@ static void a_fresh_cache_takes_no_slot(void **state) {
     scene_close(&s);
 }
 
+static void also_a_call_without_an_attempt_tells_the_state_it_met(void **state) {
+    struct scene s;
+    struct swg_policy_options o = scene_options();
+    o.cache = true;
+    scene_open(&s, &o);
+    s.request.cacheable = true;
+    swg_policy_force(s.policy, SWG_FORCED_OPEN, SWG_NEVER, s.now);
+    start(&s);
+    cache(&s, true);
+    assert_int_equal(story(&s)->breaker, SWG_OPEN);
+    scene_close(&s);
+}
+
 static void a_cache_that_is_not_fresh_leads_to_an_attempt(void **state) {
     struct scene s;
     struct swg_policy_options o = scene_options();
@@ -414,6 +427,39 @@ static void a_short_deadline_of_the_caller_is_not_the_services_fault(void **stat
     assert_int_equal(breaker_stats(&s, 0).failures, 0);
     assert_int_equal(breaker_stats(&s, 0).cancelled, 1);
     assert_int_equal(breaker_stats(&s, 0).window_failures, 0);
+    scene_close(&s);
+}
+
+static void a_caller_with_no_less_patience_than_we_have_is_no_excuse(void **state) {
+    struct scene s;
+    struct swg_policy_options o = timed();
+    o.timeout.attempt_ns = SWG_SECONDS(9);
+    scene_open(&s, &o);
+    s.request.deadline_ns = START + SWG_MS(1500);
+    start(&s);
+    connected(&s);
+    wake(&s);
+    assert_true(story(&s)->timed_out);
+    assert_int_equal(breaker_stats(&s, 0).failures, 1);
+    scene_close(&s);
+}
+
+static void what_the_story_tells_is_of_the_last_attempt(void **state) {
+    struct scene s;
+    struct swg_policy_options o = timed();
+    o.no_retry = false;
+    scene_open(&s, &o);
+    s.request.deadline_ns = START + SWG_MS(1300);
+    start(&s);
+    connected(&s);
+    assert_int_equal(wake(&s), SWG_DO_WAIT); /* our timeout; a retry in 100 ms */
+    assert_true(story(&s)->timed_out);
+    wake(&s);
+    connected(&s);
+    assert_int_equal(wake(&s), SWG_DO_FINISH); /* the caller's deadline */
+    assert_false(story(&s)->timed_out);
+    assert_int_equal(story(&s)->last.kind, SWG_TIMED_OUT);
+    assert_int_equal(story(&s)->attempts, 2);
     scene_close(&s);
 }
 
@@ -730,6 +776,7 @@ int main(void) {
         cmocka_unit_test(the_rate_limit_comes_before_the_cache),
         cmocka_unit_test(a_caller_may_have_a_limiter_of_its_own),
         cmocka_unit_test(a_fresh_cache_takes_no_slot),
+        cmocka_unit_test(also_a_call_without_an_attempt_tells_the_state_it_met),
         cmocka_unit_test(a_cache_that_is_not_fresh_leads_to_an_attempt),
         cmocka_unit_test(no_look_up_without_a_cache_for_this_request),
         cmocka_unit_test(a_look_up_ends_with_the_deadline),
@@ -747,6 +794,8 @@ int main(void) {
         cmocka_unit_test(the_attempt_has_its_own_timeout),
         cmocka_unit_test(the_total_cuts_an_attempt_and_counts_as_failure),
         cmocka_unit_test(a_short_deadline_of_the_caller_is_not_the_services_fault),
+        cmocka_unit_test(a_caller_with_no_less_patience_than_we_have_is_no_excuse),
+        cmocka_unit_test(what_the_story_tells_is_of_the_last_attempt),
         cmocka_unit_test(unless_the_service_had_been_slow_for_it),
         cmocka_unit_test(a_timeout_of_ours_at_the_same_time_counts),
         cmocka_unit_test(an_attempt_may_tell_its_timeout_itself),
