@@ -69,7 +69,7 @@ static void draw_options(struct world *w) {
     o->retry.retry_after_max_ns = SWG_MS(500);
     o->budget.percent = chance(w, 50) ? 20 : 1000;
     o->budget.floor_per_s = chance(w, 50) ? SWG_BUDGET_NONE : 1 + (uint32_t)draw(w, 10);
-    o->breaker.consecutive = 1 + (uint32_t)draw(w, 4);
+    o->breaker.consecutive = chance(w, 40) ? 1000000 : 1 + (uint32_t)draw(w, 9);
     o->breaker.slow_percent = chance(w, 40) ? 50 : 0;
     o->breaker.slow_call_ns = chance(w, 50) ? SWG_MS(1 + draw(w, 300)) : 0;
     o->breaker.calls_min = 3;
