@@ -28,11 +28,12 @@ int command_drain(int argc, char **argv);
 int command_mock(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_version(int argc, char **argv);
+int command_reference(int argc, char **argv);
 int command_help(int argc, char **argv);
 
 extern const struct command page_run, page_check, page_demo, page_status, page_history, page_open,
     page_close, page_disable, page_reset, page_reload, page_drain, page_mock, page_explain,
-    page_version, page_help;
+    page_version, page_reference, page_help;
 
 /* All of them, in the order of the help; ends with NULL. */
 extern const struct command *const commands[];

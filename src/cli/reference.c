@@ -22,11 +22,12 @@ static const char *type_word(enum metric_type type) {
     return "";
 }
 
-static void write_family(const struct metric_desc *d, void *arg) {
+static void write_family(struct metric_family *family, void *arg) {
+    const struct metric_desc *d = metric_family_desc(family);
     FILE *out = arg;
     fprintf(out, "| `%s` | %s | ", d->name, type_word(d->type));
     for (int i = 0; i < METRIC_LABELS_MAX && d->labels[i].name; i++)
-        fprintf(out, "%s`%s`: %s", i ? "; ", d->labels[i].name, d->labels[i].meaning);
+        fprintf(out, "%s`%s`: %s", i ? "; " : "", d->labels[i].name, d->labels[i].meaning);
     fprintf(out, " | %s |\n", d->help);
 }
 
