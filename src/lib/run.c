@@ -19,6 +19,7 @@ struct run {
     struct swg_call call;
     swg_attempt *attempt;
     void *arg;
+    uint64_t now;         /* read when time has passed: after an attempt, after a wait */
     pthread_mutex_t lock; /* guards granted; held for a few instructions */
     pthread_cond_t wake;
     bool granted;
@@ -52,24 +53,26 @@ static bool sleep_until(struct run *r, uint64_t wake_ns) {
     return granted;
 }
 
+/* Whether the attempt got as far as sending something only it can tell: it is
+ * as good as connected from the beginning. */
 static struct swg_step attempt(struct run *r, uint64_t deadline_ns) {
-    /* Whether the attempt got as far as sending something only it can tell. */
-    swg_call_on_connected(&r->call, swg_now());
+    swg_call_on_connected(&r->call, r->now);
     struct swg_answer answer = r->attempt(r->arg, deadline_ns);
-    return swg_call_on_answer(&r->call, &answer, swg_now());
+    r->now = swg_now();
+    return swg_call_on_answer(&r->call, &answer, r->now);
 }
 
 static struct swg_step wait_for(struct run *r, uint64_t wake_ns) {
     bool granted = sleep_until(r, wake_ns);
-    uint64_t now = swg_now();
-    return granted ? swg_call_on_grant(&r->call, now) : swg_call_on_timer(&r->call, now);
+    r->now = swg_now();
+    return granted ? swg_call_on_grant(&r->call, r->now) : swg_call_on_timer(&r->call, r->now);
 }
 
 static void carry_out(struct run *r, struct swg_step step) {
     for (;;) {
         switch (step.action) {
         case SWG_DO_LOOK_UP:
-            step = swg_call_on_cache(&r->call, false, swg_now());
+            step = swg_call_on_cache(&r->call, false, r->now);
             break;
         case SWG_DO_ATTEMPT:
             step = attempt(r, step.attempt_deadline_ns);
@@ -78,10 +81,10 @@ static void carry_out(struct run *r, struct swg_step step) {
             step = wait_for(r, step.wake_ns);
             break;
         case SWG_DO_RELAY:
-            step = swg_call_on_end(&r->call, true, swg_now());
+            step = swg_call_on_end(&r->call, true, r->now);
             break;
         case SWG_DO_FALL_BACK:
-            step = swg_call_on_tier(&r->call, false, swg_now());
+            step = swg_call_on_tier(&r->call, false, r->now);
             break;
         case SWG_DO_FINISH:
             return;
@@ -110,18 +113,18 @@ enum swg_error swg_run(struct swg_policy *policy, swg_attempt *fn, void *arg,
         return SWG_ERR_INVALID;
     if (!options)
         options = &defaults;
-    uint64_t now = swg_now();
+    struct run r = {.attempt = fn,
+                    .arg = arg,
+                    .now = swg_now(),
+                    .lock = PTHREAD_MUTEX_INITIALIZER,
+                    .wake = PTHREAD_COND_INITIALIZER};
     struct swg_request request = {
         .idempotent = !options->not_idempotent,
         .deadline_ns = options->deadline_ns,
         .rate = options->rate,
-        .seed = next_seed(now),
+        .seed = next_seed(r.now),
     };
-    struct run r = {.attempt = fn,
-                    .arg = arg,
-                    .lock = PTHREAD_MUTEX_INITIALIZER,
-                    .wake = PTHREAD_COND_INITIALIZER};
-    carry_out(&r, swg_call_start(&r.call, policy, &request, on_grant, now));
+    carry_out(&r, swg_call_start(&r.call, policy, &request, on_grant, r.now));
     pthread_cond_destroy(&r.wake);
     pthread_mutex_destroy(&r.lock);
 
