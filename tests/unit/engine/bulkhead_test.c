@@ -235,6 +235,7 @@ struct crowd {
     atomic_uint inside, overshot, entered, abandoned, late;
     unsigned limit;
     atomic_bool over;
+    pthread_barrier_t start;
 };
 
 struct member {
@@ -327,6 +328,36 @@ static void nothing_is_left_behind(struct crowd *c) {
     swg_bulkhead_destroy(c->bulkhead);
 }
 
+/* No pause between coming and going: swaps meet, and one has to try again. */
+static void *rush(void *arg) {
+    struct crowd *c = arg;
+    uint64_t wait_ns;
+    pthread_barrier_wait(&c->start);
+    for (int i = 0; i < 30 * ROUNDS; i++) {
+        if (swg_bulkhead_enter(c->bulkhead, NULL, &wait_ns) != SWG_ENTERED)
+            continue;
+        unsigned inside = atomic_fetch_add_explicit(&c->inside, 1, memory_order_relaxed) + 1;
+        if (inside > c->limit)
+            atomic_fetch_add(&c->overshot, 1);
+        atomic_fetch_sub_explicit(&c->inside, 1, memory_order_relaxed);
+        swg_bulkhead_leave(c->bulkhead);
+        atomic_fetch_add_explicit(&c->entered, 1, memory_order_relaxed);
+    }
+    return NULL;
+}
+
+static void threads_in_a_rush_are_counted_exactly(void **state) {
+    struct crowd c = {.bulkhead = make(LIMIT, 0, 0), .limit = LIMIT};
+    pthread_t threads[LIMIT + 1];
+    pthread_barrier_init(&c.start, NULL, LIMIT + 1);
+    for (int i = 0; i < LIMIT + 1; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, rush, &c), 0);
+    for (int i = 0; i < LIMIT + 1; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&c.start);
+    nothing_is_left_behind(&c);
+}
+
 static void threads_lose_no_slot_and_never_overshoot(void **state) {
     struct crowd c = {.bulkhead = make(LIMIT, 3, SWG_SECONDS(1)), .limit = LIMIT};
     visit_by_many(&c);
@@ -355,6 +386,7 @@ int main(void) {
         cmocka_unit_test(a_larger_limit_grants_those_who_wait),
         cmocka_unit_test(a_smaller_limit_lets_those_inside_finish),
         cmocka_unit_test(options_have_defaults_and_ranges),
+        cmocka_unit_test(threads_in_a_rush_are_counted_exactly),
         cmocka_unit_test(threads_lose_no_slot_and_never_overshoot),
         cmocka_unit_test(nor_while_the_limit_changes),
     };
