@@ -26,10 +26,10 @@
 #include <switchgear/policy.h>
 
 enum swg_action {
-    SWG_DO_LOOK_UP, /* look for a fresh answer in the cache, then on_cache() */
-    SWG_DO_ATTEMPT, /* begin one at step.endpoint; then on_connected(), on_sent(), on_answer() */
-    SWG_DO_WAIT,  /* nothing new: go on, wait for an event, or for step.wake_ns, then on_timer() */
-    SWG_DO_RELAY, /* give the caller the answer whose head was told by on_answer(), then on_end() */
+    SWG_DO_LOOK_UP,   /* look for a fresh answer in the cache, then on_cache() */
+    SWG_DO_ATTEMPT,   /* begin one at step.endpoint; on_connected(), on_sent(), on_answer() */
+    SWG_DO_WAIT,      /* nothing new: go on with what is under way, if anything is */
+    SWG_DO_RELAY,     /* give the caller the answer that on_answer() told of, then on_end() */
     SWG_DO_FALL_BACK, /* try step.tier, by step.tier_deadline_ns at the latest; then on_tier() */
     SWG_DO_FINISH,    /* over; swg_call_story() tells how. All slots are given back. */
 };
@@ -51,15 +51,15 @@ struct swg_step {
 
 /* How an attempt went. */
 enum swg_answer_kind {
-    SWG_ANSWERED,       /* a head with `status` came */
-    SWG_CONNECT_FAILED, /* refused, unreachable, name unknown: nothing was sent */
-    SWG_RESET,          /* the connection broke before a whole head came */
-    SWG_RESET_IDLE, /* the same on a reused connection, before any byte of the answer: the service
-                       had closed it meanwhile. Not its fault; tried again at once, one time,
-                       if that is safe */
-    SWG_GARBLED,    /* what came is no valid answer */
+    SWG_ANSWERED,            /* a head with `status` came */
+    SWG_CONNECT_FAILED,      /* refused, unreachable, name unknown: nothing was sent */
+    SWG_RESET,               /* the connection broke before a whole head came */
+    SWG_RESET_IDLE,          /* the same on a reused connection, before any byte of the answer: the
+                                service had closed it meanwhile. Not its fault; tried again at once,
+                                one time, if that is safe */
+    SWG_GARBLED,             /* what came is no valid answer */
     SWG_UNAVAILABLE_LOCALLY, /* we could not even try (no descriptor, no memory): our fault */
-    SWG_TIMED_OUT, /* it took too long; told by attempts that watch their time themselves */
+    SWG_TIMED_OUT,           /* it took too long, for attempts that watch their time themselves */
 };
 
 struct swg_answer {
@@ -88,12 +88,11 @@ struct swg_story {
     uint32_t tier;     /* when from a tier */
     uint32_t endpoint; /* last tried */
     uint32_t attempts;
-    uint32_t retries;        /* one less than attempts, and less one more after a RESET_IDLE */
-    enum swg_refusal reason; /* why the service did not answer, if a refusal was it */
-    enum swg_refusal
-        no_retry;   /* why no (further) retry was made after a failure; 0: none was due */
-    bool timed_out; /* the last attempt was ended by a timeout of ours */
-    bool broke_off; /* the answer began to reach the caller, and broke off */
+    uint32_t retries;          /* all attempts but the first, and but the one after a RESET_IDLE */
+    enum swg_refusal reason;   /* why the service did not answer, if a refusal was it */
+    enum swg_refusal no_retry; /* why a retry that was due was not made; 0: none was due */
+    bool timed_out;            /* the last attempt was ended by a timeout of ours */
+    bool broke_off;            /* the answer began to reach the caller, and broke off */
     enum swg_breaker_state breaker; /* the service's state as this call met it */
     struct swg_answer last;         /* of the last attempt that ended */
     uint64_t retry_in_ns;           /* what to tell the caller; 0: not known */
@@ -143,14 +142,16 @@ SWG_API struct swg_step swg_call_start(struct swg_call *, struct swg_policy *pol
                                        void (*on_grant)(struct swg_waiter *), uint64_t now_ns);
 SWG_API struct swg_step swg_call_on_cache(struct swg_call *, bool fresh, uint64_t now_ns);
 SWG_API struct swg_step swg_call_on_grant(struct swg_call *, uint64_t now_ns);
-/* May be told early or often. */
+/* May be told early or often. During an attempt it may also say ATTEMPT or
+ * FALL_BACK, with abandon: not only when its time is over, but when it is slow
+ * and the breaker of its endpoint has opened meanwhile. */
 SWG_API struct swg_step swg_call_on_timer(struct swg_call *, uint64_t now_ns);
 
-/* The attempt's phases; may be told often. on_connected: from now on the service may get to see
- * the request; to be told before the first byte is sent (at once on a
- * connection that stood already, or by a driver that cannot tell), because an
- * attempt that fails before is one that sent nothing. on_sent: the whole
- * request is; a driver that cannot tell leaves it out. */
+/* The attempt's phases; may be told often. on_connected: from now on the
+ * service may get to see the request. To be told before the first byte is sent
+ * (at once on a connection that stood already, or by a driver that cannot
+ * tell), because an attempt that fails before is one that sent nothing.
+ * on_sent: the whole request is sent; who cannot tell leaves it out. */
 SWG_API struct swg_step swg_call_on_connected(struct swg_call *, uint64_t now_ns);
 SWG_API struct swg_step swg_call_on_sent(struct swg_call *, uint64_t now_ns);
 /* The attempt's head, or its failure; never an interim (1xx) answer but 101. */
