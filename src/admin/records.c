@@ -148,8 +148,7 @@ static uint64_t unix_ms(void) {
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Whoever answered most of the requests of this interval. */
-static const char *who_answered(const struct service *s, const struct reading *d, bool open) {
+const char *record_source(const struct service *s, const struct reading *d, bool open) {
     uint64_t by_tiers = 0;
     uint32_t first = 0;
     for (uint32_t t = 0; t < s->options->tier_count; t++) {
@@ -168,7 +167,7 @@ static void see_source(struct records *rs, struct record *r, const struct servic
                        const struct reading *d, bool open) {
     if (!d->requests)
         return;
-    const char *source = who_answered(s, d, open);
+    const char *source = record_source(s, d, open);
     if (!strncmp(source, r->source, sizeof r->source - 1))
         return;
     events_add(rs->gateway->events, &(struct event_info){.unix_ms = unix_ms(),

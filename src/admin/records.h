@@ -58,4 +58,9 @@ struct record *records_of(struct records *, const struct service *);
 void record_recent(const struct record *, const struct service *, uint64_t now_ns,
                    struct reading *out);
 
+/* Who answered most of the requests of an interval: "upstream" (the service
+ * itself, or a fresh answer of its in the cache), a tier, or "nobody", when
+ * most ended in errors while the breaker was open. */
+const char *record_source(const struct service *, const struct reading *difference, bool open);
+
 #endif
