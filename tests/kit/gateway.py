@@ -62,6 +62,8 @@ class Gateway:
         self.raw = []
         self.changed = threading.Condition()
         environment = {**SANITIZERS, **os.environ, **(env or {})}
+        # so that resident memory says something there too
+        environment["ASAN_OPTIONS"] += ":quarantine_size_mb=8"
 
         def limit():
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))

@@ -87,7 +87,7 @@ class Wire:
         self.sock.settimeout(DEADLINE)
         if sock.family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer = b""
+        self.buffer = bytearray()
 
     # -- out
 
@@ -116,15 +116,19 @@ class Wire:
         try:
             data = self.sock.recv(1 << 16)
         except ConnectionResetError:
-            raise Closed(self.buffer, "reset") from None
+            raise Closed(bytes(self.buffer), "reset") from None
         if not data:
-            raise Closed(self.buffer, "ended")
+            raise Closed(bytes(self.buffer), "ended")
         self.buffer += data
 
     def exactly(self, count):
         while len(self.buffer) < count:
             self.fill()
-        data, self.buffer = self.buffer[:count], self.buffer[count:]
+        return self.take(count)
+
+    def take(self, count):
+        data = bytes(self.buffer[:count])
+        del self.buffer[:count]
         return data
 
     def until(self, mark):
@@ -144,8 +148,7 @@ class Wire:
             except Closed as closed:
                 if closed.how == "reset":
                     raise
-                data, self.buffer = self.buffer, b""
-                return data
+                return self.take(len(self.buffer))
 
     def ending(self):
         """How the connection ends if nothing more comes: "ended" or "reset"."""
@@ -162,8 +165,7 @@ class Wire:
             try:
                 self.fill()
             except Closed as closed:
-                data, self.buffer = self.buffer, b""
-                return data, closed.how
+                return self.take(len(self.buffer)), closed.how
 
     def is_silent(self, seconds=0.15):
         """Nothing comes for a while (a weak claim: use only beside a strong one)."""
@@ -190,6 +192,15 @@ class Wire:
         data = self.exactly(size)
         if size:
             assert self.exactly(2) == b"\r\n"
+        return data
+
+    def chunked(self, count):
+        """At least that much of a chunked body, however it is cut."""
+        data = b""
+        while len(data) < count:
+            piece = self.chunk()
+            assert piece, f"the body ended after {data!r}"
+            data += piece
         return data
 
     def trailers(self):
