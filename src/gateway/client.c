@@ -337,8 +337,9 @@ void client_exchange_done(struct client *c, bool keep_open) {
     }
     c->state = CLIENT_IDLE;
     c->since_ns = io_now(c->worker->io);
-    if (c->timer.due_ns == UINT64_MAX)
-        io_timer_set(c->worker->io, &c->timer, c->since_ns + limits_of(c)->idle_timeout_ns);
+    uint64_t due = c->since_ns + limits_of(c)->idle_timeout_ns;
+    if (due < c->timer.due_ns) /* else it looks by itself when it fires */
+        io_timer_set(c->worker->io, &c->timer, due);
     if (!c->feeding)
         feed_kept(c);
 }
