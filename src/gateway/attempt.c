@@ -35,6 +35,16 @@ static void write_path(struct buf *b, const struct leg *leg) {
     }
 }
 
+/* What hops before us have told, in however many fields, goes before our own word. */
+static void write_chain(struct buf *b, const struct http1_head *r, enum http_field_id id) {
+    for (uint16_t i = 0; i < r->field_count; i++) {
+        if (r->fields[i].id != id || !r->fields[i].value.len)
+            continue;
+        buf_bytes(b, r->fields[i].value);
+        buf_literal(b, ", ");
+    }
+}
+
 /* Who asked, for whom, and how: believed from trusted clients, else replaced,
  * so that nobody can pretend to be somebody else. */
 static void write_forwarded(struct buf *b, const struct exchange *x) {
@@ -44,30 +54,23 @@ static void write_forwarded(struct buf *b, const struct exchange *x) {
     size_t len = client_address_text(x->client, address, false);
     size_t bare_len = client_address_text(x->client, bare, true);
     struct bytes proto = BYTES("http"), host = x->host;
-    struct bytes chain = {0}, forwarded = {0};
     if (trusted) {
         struct bytes told = fields_find(r, HTTP_X_FORWARDED_PROTO);
         proto = told.len ? told : proto;
         told = fields_find(r, HTTP_X_FORWARDED_HOST);
         host = told.len ? told : host;
-        chain = fields_find(r, HTTP_X_FORWARDED_FOR);
-        forwarded = fields_find(r, HTTP_FORWARDED);
     }
     buf_literal(b, "X-Forwarded-For: ");
-    if (chain.len) {
-        buf_bytes(b, chain);
-        buf_literal(b, ", ");
-    }
+    if (trusted)
+        write_chain(b, r, HTTP_X_FORWARDED_FOR);
     buf_append(b, bare, bare_len);
     buf_literal(b, "\r\nX-Forwarded-Proto: ");
     buf_bytes(b, proto);
     buf_literal(b, "\r\nX-Forwarded-Host: ");
     buf_bytes(b, host);
     buf_literal(b, "\r\nForwarded: ");
-    if (forwarded.len) {
-        buf_bytes(b, forwarded);
-        buf_literal(b, ", ");
-    }
+    if (trusted)
+        write_chain(b, r, HTTP_FORWARDED);
     buf_literal(b, "for=");
     buf_append(b, address, len);
     buf_literal(b, ";host=\"");
