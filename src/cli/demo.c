@@ -46,6 +46,14 @@ const struct command page_demo = {
 
 enum { CATALOG_1, CATALOG_2, RECOMMENDATIONS, PAYMENTS };
 
+#define CATALOG(name, variable, port)                                               \
+    {                                                                               \
+        name, variable, port, 0, {                                                  \
+            "--latency", "normal 10ms 3ms", "--type", "application/json", "--body", \
+                "{\"items\": [\"kettle\", \"lamp\", \"rug\"]}\n"                    \
+        }                                                                           \
+    }
+
 struct demo {
     struct demo_child gateway, services[DEMO_SERVICES];
     uint16_t port, admin_port;
@@ -129,6 +137,9 @@ static void print_addresses(const struct demo *d) {
 static void print_tour(const struct demo *d) {
     const struct demo_child *r = &d->services[RECOMMENDATIONS];
     const char *self = demo_program();
+    char admin[40] = "";
+    if (d->admin_port != 9797) /* where it is looked for anyway */
+        snprintf(admin, sizeof admin, " --admin 127.0.0.1:%u", d->admin_port);
     heading("1. Requests through the gateway");
     printf("  curl -i http://127.0.0.1:%u/recommendations/42\n", d->port);
     printf("  curl -i http://127.0.0.1:%u/catalog/items\n", d->port);
@@ -137,12 +148,14 @@ static void print_tour(const struct demo *d) {
     printf("  for i in 1 2 3 4 5; do curl -si http://127.0.0.1:%u/recommendations/42 | "
            "grep -i ^switchgear; done\n",
            d->port);
-    printf("  %s status --admin 127.0.0.1:%u\n", self, d->admin_port);
+    printf("  %s status%s\n", self, admin);
     heading("3. Start it again: within 5 seconds it is tried, and serves");
     printf("  %s mock --listen 127.0.0.1:%u --name %s &%s\n", self, r->port, r->name,
            isatty(STDIN_FILENO) ? "     (or press Enter here)" : "");
-    printf("  %s history recommendations --admin 127.0.0.1:%u\n", self, d->admin_port);
-    heading("4. Illnesses that are not death");
+    printf("  %s history recommendations%s\n", self, admin);
+    heading("4. What would happen to a request, and why");
+    printf("  %s explain -c %s --live /recommendations/42\n", self, d->config);
+    heading("5. Illnesses that are not death");
     printf("  curl -X PUT http://127.0.0.1:%u/__mock/behaviour -d '{\"hang\": \"100%%\"}'\n",
            d->services[PAYMENTS].port);
     printf("  curl -X PUT http://127.0.0.1:%u/__mock/behaviour -d '{\"errors\": \"50%%\"}'\n",
@@ -256,14 +269,20 @@ static void end(struct demo *d) {
 int command_demo(int argc, char **argv) {
     struct demo d = {
         .gateway = {.name = "gateway"},
-        .services = {{"catalog-1", "DEMO_CATALOG_1", 8001, 0, {"--latency", "normal 10ms 3ms"}},
-                     {"catalog-2", "DEMO_CATALOG_2", 8002, 0, {"--latency", "normal 10ms 3ms"}},
+        .services = {CATALOG("catalog-1", "DEMO_CATALOG_1", 8001),
+                     CATALOG("catalog-2", "DEMO_CATALOG_2", 8002),
                      {"recommendations",
                       "DEMO_RECOMMENDATIONS",
                       8003,
                       0,
-                      {"--latency", "lognormal 40ms 200ms"}},
-                     {"payments", "DEMO_PAYMENTS", 8004, 0, {"--latency", "20ms"}}},
+                      {"--latency", "lognormal 40ms 200ms", "--type", "application/json", "--body",
+                       "{\"for\": \"you\", \"items\": [\"lamp\", \"rug\"]}\n"}},
+                     {"payments",
+                      "DEMO_PAYMENTS",
+                      8004,
+                      0,
+                      {"--latency", "20ms", "--type", "application/json", "--body",
+                       "{\"paid\": true}\n"}}},
         .signals = -1,
     };
     struct args args;

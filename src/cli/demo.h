@@ -9,14 +9,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { DEMO_SERVICES = 4, DEMO_ARGUMENTS = 12 };
+enum { DEMO_SERVICES = 4, DEMO_ARGUMENTS = 16 };
 
 struct demo_child {
     const char *name;     /* "recommendations" */
     const char *variable; /* of the configuration, that has its port */
     uint16_t port;
     pid_t pid;              /* 0: does not run */
-    const char *options[6]; /* of a mock; ends with NULL */
+    const char *options[8]; /* of a mock; ends with NULL */
 };
 
 /* examples/demo.yaml, as it was when the program was built. */
