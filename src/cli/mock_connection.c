@@ -116,7 +116,7 @@ static struct mock_request cut(const struct http1_head *head) {
         if (path)
             r.path = (struct bytes){path, (size_t)(r.path.at + r.path.len - path)};
     }
-    const char *mark = memchr(r.path.at, '?', r.path.len);
+    const char *mark = r.path.len ? memchr(r.path.at, '?', r.path.len) : NULL;
     if (mark) {
         r.query = (struct bytes){mark + 1, (size_t)(r.path.at + r.path.len - mark - 1)};
         r.path.len = (size_t)(mark - r.path.at);

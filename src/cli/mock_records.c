@@ -194,7 +194,7 @@ void mock_counts_write(const struct mock_counts *c, struct json_out *j) {
     json_object_end(j);
     json_key_object(j, "by_status");
     for (int s = 0; s < 600; s++) {
-        char key[8];
+        char key[12];
         snprintf(key, sizeof key, "%d", s);
         if (c->status[s])
             json_key_uint(j, key, c->status[s]);
