@@ -37,8 +37,7 @@ int main(int argc, char **argv) {
         return 1;
     for (int i = 1; i <= 5; i++) {
         struct swg_story story;
-        enum swg_error e =
-            swg_run(policy, reach, &to, &(struct swg_run_options){.story = &story});
+        enum swg_error e = swg_run(policy, reach, &to, &(struct swg_run_options){.story = &story});
         printf("call %d: %s, %u attempts%s%s\n", i, swg_error_name(e), story.attempts,
                story.reason ? ", refused: " : "",
                story.reason ? swg_refusal_word(story.reason) : "");

@@ -8,14 +8,14 @@
 #include <switchgear/export.h>
 
 /* name, sentence */
-#define SWG_ERRORS(X)                                                                              \
-    X(NOMEM, "out of memory")                                                                      \
-    X(INVALID, "an argument is missing or contradicts another")                                    \
-    X(RANGE, "an option is outside its range")                                                     \
-    X(NOT_FOUND, "there is no such object")                                                        \
-    X(FULL, "a bound is reached and nothing can be evicted")                                       \
-    X(REFUSED, "the call was refused; the reason tells why")                                       \
-    X(FAILED, "all attempts and fallbacks failed")                                                 \
+#define SWG_ERRORS(X)                                           \
+    X(NOMEM, "out of memory")                                   \
+    X(INVALID, "an argument is missing or contradicts another") \
+    X(RANGE, "an option is outside its range")                  \
+    X(NOT_FOUND, "there is no such object")                     \
+    X(FULL, "a bound is reached and nothing can be evicted")    \
+    X(REFUSED, "the call was refused; the reason tells why")    \
+    X(FAILED, "all attempts and fallbacks failed")              \
     X(CANCELLED, "the caller gave up")
 
 enum swg_error {

@@ -9,10 +9,10 @@
 
 #include <stdint.h>
 
-#define SWG_MS(n)      ((uint64_t)(n) * UINT64_C(1000000))
-#define SWG_SECONDS(n) ((uint64_t)(n) * UINT64_C(1000000000))
-#define SWG_MINUTES(n) SWG_SECONDS((uint64_t)(n) * 60)
-#define SWG_HOURS(n)   SWG_SECONDS((uint64_t)(n) * 3600)
+#define SWG_MS(n)      ((uint64_t)(n)*UINT64_C(1000000))
+#define SWG_SECONDS(n) ((uint64_t)(n)*UINT64_C(1000000000))
+#define SWG_MINUTES(n) SWG_SECONDS((uint64_t)(n)*60)
+#define SWG_HOURS(n)   SWG_SECONDS((uint64_t)(n)*3600)
 
 /* No time at all: later than everything. */
 #define SWG_NEVER UINT64_MAX

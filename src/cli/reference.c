@@ -79,9 +79,10 @@ const struct command page_reference = {
     .run = command_reference,
     .summary = "the reference pages, in Markdown",
     .synopsis = "PAGE",
-    .description = "Writes one page to standard output, made from the tables that the program "
-                   "itself works by: configuration, cli, admin-api or metrics; or defaults, a whole "
-                   "configuration in YAML with every default.",
+    .description =
+        "Writes one page to standard output, made from the tables that the program "
+        "itself works by: configuration, cli, admin-api or metrics; or defaults, a whole "
+        "configuration in YAML with every default.",
     .options = no_options,
     .operands_min = 1,
     .operands_max = 1,

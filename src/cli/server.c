@@ -191,8 +191,8 @@ static int open_socket(struct lane *lane, uint32_t index, struct sockaddr_storag
     return error;
 }
 
-static void say_listening(const char *what, const struct listen_options *o, const struct sockaddr_storage *address,
-                          socklen_t len) {
+static void say_listening(const char *what, const struct listen_options *o,
+                          const struct sockaddr_storage *address, socklen_t len) {
     char host[64] = "", port[16] = "";
     struct log_line line;
     if (!o->unix_path)
@@ -343,8 +343,8 @@ bool server_reload(struct server *s, const char *author, uint64_t *generation, s
     struct plan *plan = gateway_plan(s->gateway);
     *generation = plan->generation;
     plan_release(plan);
-    const char *what = ok ? "configuration reloaded"
-                          : "configuration not reloaded: the old one stays in force";
+    const char *what =
+        ok ? "configuration reloaded" : "configuration not reloaded: the old one stays in force";
     history_note(s->gateway, ok ? "reload" : "reload_failed", author, buf_cstr(text));
     struct log_line line;
     if (log_begin(&line, ok ? LOG_INFO : LOG_ERROR, what)) {
@@ -392,8 +392,7 @@ static void on_tick(struct io_timer *t) {
 
 /* ---- the admin side -------------------------------------------------------------------- */
 
-static bool on_admin_reload(void *arg, const char *author, uint64_t *generation,
-                            struct buf *text) {
+static bool on_admin_reload(void *arg, const char *author, uint64_t *generation, struct buf *text) {
     return server_reload(arg, author, generation, text);
 }
 
@@ -440,8 +439,8 @@ static int start_admin(struct server *s) {
     if (!error)
         error = admin_create(&s->admin, s->gateway, s->health, loop_io(s->control), o, &host);
     if (!error)
-        error = loop_listener_open(&s->admin_listener, s->control, (struct sockaddr *)&address,
-                                   len, &options);
+        error = loop_listener_open(&s->admin_listener, s->control, (struct sockaddr *)&address, len,
+                                   &options);
     if (error) {
         fprintf(stderr, "switchgear: cannot open the admin address %s:%u: %s\n", o->host, o->port,
                 strerror(-error));

@@ -169,8 +169,8 @@ static void send_framed(struct leg *leg, struct bytes head, struct bytes piece, 
     bool chunked = x->request.framing == HTTP1_BODY_CHUNKED;
     if (piece.len) {
         if (chunked)
-            iov[n++] = (struct iovec){
-                size, (size_t)snprintf(size, sizeof size, "%zx\r\n", piece.len)};
+            iov[n++] =
+                (struct iovec){size, (size_t)snprintf(size, sizeof size, "%zx\r\n", piece.len)};
         iov[n++] = (struct iovec){(void *)piece.at, piece.len};
         if (chunked)
             iov[n++] = (struct iovec){(void *)"\r\n", 2};
@@ -178,8 +178,8 @@ static void send_framed(struct leg *leg, struct bytes head, struct bytes piece, 
     char *end = NULL;
     if (last && chunked) {
         size_t trailers = x->upload.trailers_len;
-        end = arena_printf(&x->arena, "0\r\n%.*s\r\n", (int)trailers,
-                           x->trailers ? x->trailers : "");
+        end =
+            arena_printf(&x->arena, "0\r\n%.*s\r\n", (int)trailers, x->trailers ? x->trailers : "");
         if (end)
             iov[n++] = (struct iovec){end, 5 + trailers};
     }

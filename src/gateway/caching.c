@@ -86,9 +86,8 @@ static void on_ready(struct cache_waiter *waiter) {
 }
 
 static void note_hit(struct exchange *x, const struct cache_entry *entry) {
-    x->cache_status =
-        arena_printf(&x->arena, "hit; ttl=%lld",
-                     (long long)cache_entry_left_s(entry, exchange_now(x)));
+    x->cache_status = arena_printf(&x->arena, "hit; ttl=%lld",
+                                   (long long)cache_entry_left_s(entry, exchange_now(x)));
 }
 
 enum caching_found caching_look_up(struct leg *leg, struct cache_entry **entry) {
@@ -97,8 +96,8 @@ enum caching_found caching_look_up(struct leg *leg, struct cache_entry **entry) 
     struct cache_result result = {0};
     read_request(x, &request);
     x->waiter.on_ready = on_ready;
-    enum cache_found found = cache_look_up(cache_of(x), &x->cache_key, &request, &x->waiter,
-                                           exchange_now(x), &result);
+    enum cache_found found =
+        cache_look_up(cache_of(x), &x->cache_key, &request, &x->waiter, exchange_now(x), &result);
     *entry = result.entry;
     switch (found) {
     case CACHE_STALE_REFRESH:

@@ -11,12 +11,19 @@
 
 #include "gateway/worker.h"
 
-enum client_state { CLIENT_IDLE, CLIENT_HEAD, CLIENT_BUSY, CLIENT_TUNNEL, CLIENT_LINGER, CLIENT_DEAD };
+enum client_state {
+    CLIENT_IDLE,
+    CLIENT_HEAD,
+    CLIENT_BUSY,
+    CLIENT_TUNNEL,
+    CLIENT_LINGER,
+    CLIENT_DEAD
+};
 
 struct client {
     struct io_stream stream;
     struct list link;      /* worker->clients, then worker->dead_clients */
-    struct io_timer timer;   /* head, idle or linger time, by state */
+    struct io_timer timer; /* head, idle or linger time, by state */
     struct worker *worker;
     struct exchange *exchange;
     char *in; /* bytes not yet consumed; NULL when none */
@@ -24,7 +31,7 @@ struct client {
     uint32_t in_seen; /* of the head, by an earlier parse */
     uint32_t listen_index;
     uint32_t served;
-    uint64_t since_ns; /* idle, or receiving a head, since then */
+    uint64_t since_ns;       /* idle, or receiving a head, since then */
     struct in6_addr address; /* v4 as ::ffff:…; zero for unix sockets */
     uint16_t port;
     uint8_t state;

@@ -430,8 +430,8 @@ static bool refuse(struct exchange *x) {
 static struct swg_request describe(struct exchange *x) {
     const struct http1_head *r = &x->request;
     return (struct swg_request){
-        .idempotent = http_method_is_idempotent(r->method) ||
-                      fields_find(r, HTTP_IDEMPOTENCY_KEY).len > 0,
+        .idempotent =
+            http_method_is_idempotent(r->method) || fields_find(r, HTTP_IDEMPOTENCY_KEY).len > 0,
         .safe = http_method_is_safe(r->method),
         .cacheable = caching_wanted(x),
         .rate = x->service->options->rate_per_client
@@ -444,8 +444,8 @@ static struct swg_request describe(struct exchange *x) {
 static void start(struct exchange *x) {
     leg_init(&x->root, x, NULL, x->service);
     struct swg_request request = describe(x);
-    leg_run(&x->root, swg_call_start(&x->root.call, x->service->policy, &request,
-                                     exchange_on_grant, exchange_now(x)));
+    leg_run(&x->root, swg_call_start(&x->root.call, x->service->policy, &request, exchange_on_grant,
+                                     exchange_now(x)));
 }
 
 static struct exchange *make(struct client *c, const struct http1_head *head, struct bytes raw) {
@@ -496,9 +496,9 @@ void exchange_begin(struct client *c, const struct http1_head *head, struct byte
 void exchange_begin_refresh(const struct exchange *from, struct cache_flight *flight) {
     struct client *sink = client_create_sink(from->client);
     const char *raw = from->request.method_text.at;
-    struct exchange *x = sink ? make(sink, &from->request,
-                                     (struct bytes){raw, (size_t)(from->head_end + 2 - raw)})
-                              : NULL;
+    struct exchange *x =
+        sink ? make(sink, &from->request, (struct bytes){raw, (size_t)(from->head_end + 2 - raw)})
+             : NULL;
     if (!x) {
         cache_abandon(&flight, SWG__FLIGHT_CANCELLED, exchange_now(from));
         if (sink)

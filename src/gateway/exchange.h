@@ -26,7 +26,6 @@
 #include "gateway/plan.h"
 #include "gateway/upstream.h"
 #include "gateway/worker.h"
-#include "gateway/cache.h"
 #include "wire/http1.h"
 
 enum {
@@ -41,15 +40,15 @@ struct leg {
     struct exchange *x;
     struct leg *parent; /* whose service tier this leg is */
     struct service *service;
-    struct upstream *up;  /* under way, relaying, or holding an answer back */
-    const char *path;     /* replaces the request's path; NULL: the request's own */
-    uint64_t wake_ns;     /* when the call wants to be woken */
-    uint32_t endpoint;    /* of the running attempt */
-    uint32_t tier;        /* being tried */
-    bool body_sent;       /* the whole request is with `up` */
-    bool over;            /* its call has finished */
-    bool held;            /* `up` holds an answer that is relayed if no tier answers */
-    size_t kept_sent;     /* bytes of the kept body that `up` has */
+    struct upstream *up;    /* under way, relaying, or holding an answer back */
+    const char *path;       /* replaces the request's path; NULL: the request's own */
+    uint64_t wake_ns;       /* when the call wants to be woken */
+    uint32_t endpoint;      /* of the running attempt */
+    uint32_t tier;          /* being tried */
+    bool body_sent;         /* the whole request is with `up` */
+    bool over;              /* its call has finished */
+    bool held;              /* `up` holds an answer that is relayed if no tier answers */
+    size_t kept_sent;       /* bytes of the kept body that `up` has */
     struct io_task granted; /* a bulkhead slot came, perhaps from another thread */
 };
 
@@ -66,9 +65,9 @@ struct exchange {
     struct leg root;
     struct io_timer timer;
 
-    uint64_t serial; /* changes when the memory serves another request */
+    uint64_t serial;      /* changes when the memory serves another request */
     uint32_t memory_held; /* hand-offs from other threads that are still on their way */
-    bool over;           /* finished; only hand-offs keep the memory */
+    bool over;            /* finished; only hand-offs keep the memory */
 
     /* the request */
     struct http1_head request;
@@ -81,22 +80,22 @@ struct exchange {
     struct buf kept;          /* body so far, for (re)sending */
     bool kept_dropped;        /* outgrew what is kept */
     bool upload_done;
-    bool upload_paused;       /* the client is not being read */
-    bool gathering;           /* the body comes first, the call begins after it */
-    bool nominated;           /* Connection names fields to drop */
-    bool head_only;           /* answer without body: HEAD */
-    bool expects_continue;    /* and no byte of the body has come yet */
-    char *trailers;           /* of the request, collected by the decoder */
+    bool upload_paused;    /* the client is not being read */
+    bool gathering;        /* the body comes first, the call begins after it */
+    bool nominated;        /* Connection names fields to drop */
+    bool head_only;        /* answer without body: HEAD */
+    bool expects_continue; /* and no byte of the body has come yet */
+    char *trailers;        /* of the request, collected by the decoder */
 
     /* the answer */
     struct bytes out_head; /* written, not sent: goes out with the first bytes of the body */
     enum answer_state answer;
     int status;
     enum http1_framing out_framing; /* towards the client */
-    bool close_client;        /* after this answer */
+    bool close_client;              /* after this answer */
     bool tunnel;
     uint64_t out_bytes, in_bytes;
-    uint64_t out_left;        /* LENGTH framing: what the head promised and has not gone yet */
+    uint64_t out_left; /* LENGTH framing: what the head promised and has not gone yet */
 
     /* time */
     uint64_t started_ns, moved_ns; /* moved: last time a byte of a body moved */

@@ -15,19 +15,26 @@ static void make_sets(void) {
         field_set_add(&response_drop, of_one_hop[i]);
     }
     /* written anew, or nobody's business further on; a client could forge them */
-    static const enum http_field_id of_requests[] = {
-        HTTP_HOST,           HTTP_EXPECT,           HTTP_PROXY_AUTHORIZATION,
-        HTTP_FORWARDED,      HTTP_X_FORWARDED_FOR,  HTTP_X_FORWARDED_HOST,
-        HTTP_X_FORWARDED_PORT, HTTP_X_FORWARDED_PROTO, HTTP_X_REAL_IP,
-        HTTP_X_REQUEST_ID,   HTTP_X_CORRELATION_ID, HTTP_SWITCHGEAR};
+    static const enum http_field_id of_requests[] = {HTTP_HOST,
+                                                     HTTP_EXPECT,
+                                                     HTTP_PROXY_AUTHORIZATION,
+                                                     HTTP_FORWARDED,
+                                                     HTTP_X_FORWARDED_FOR,
+                                                     HTTP_X_FORWARDED_HOST,
+                                                     HTTP_X_FORWARDED_PORT,
+                                                     HTTP_X_FORWARDED_PROTO,
+                                                     HTTP_X_REAL_IP,
+                                                     HTTP_X_REQUEST_ID,
+                                                     HTTP_X_CORRELATION_ID,
+                                                     HTTP_SWITCHGEAR};
     for (size_t i = 0; i < sizeof of_requests / sizeof of_requests[0]; i++)
         field_set_add(&request_drop, of_requests[i]);
     options_drop = request_drop;
     field_set_add(&options_drop, HTTP_MAX_FORWARDS); /* written anew, one less */
     fetch_drop = request_drop;
-    static const enum http_field_id of_fetches[] = {
-        HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE, HTTP_IF_MATCH, HTTP_IF_UNMODIFIED_SINCE,
-        HTTP_IF_RANGE};
+    static const enum http_field_id of_fetches[] = {HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
+                                                    HTTP_IF_MATCH, HTTP_IF_UNMODIFIED_SINCE,
+                                                    HTTP_IF_RANGE};
     for (size_t i = 0; i < sizeof of_fetches / sizeof of_fetches[0]; i++)
         field_set_add(&fetch_drop, of_fetches[i]);
     static const enum http_field_id of_responses[] = {
@@ -85,8 +92,7 @@ void fields_copy(struct buf *out, const struct http1_head *head, const char *hea
     const char *run = NULL; /* start of the lines to be copied */
     for (uint16_t i = 0; i < head->field_count; i++) {
         const struct http_field *f = &head->fields[i];
-        bool dropped =
-            field_set_has(drop, f->id) || (nominated && is_nominated(head, f->name));
+        bool dropped = field_set_has(drop, f->id) || (nominated && is_nominated(head, f->name));
         if (!dropped && !run)
             run = f->name.at;
         if (dropped && run) {

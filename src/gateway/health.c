@@ -160,9 +160,9 @@ static void on_next(struct io_timer *t) {
     struct swg_breaker_stats stats;
     if (!c->under_way) {
         swg_breaker_read(breaker_of(c), &stats, io_now(io));
-        bool recovering = stats.manual == SWG_AUTOMATIC &&
-                          ((stats.state == SWG_OPEN && stats.probe_due) ||
-                           stats.state == SWG_HALF_OPEN);
+        bool recovering =
+            stats.manual == SWG_AUTOMATIC &&
+            ((stats.state == SWG_OPEN && stats.probe_due) || stats.state == SWG_HALF_OPEN);
         c->probing = recovering && swg_breaker_admit(breaker_of(c), &c->permit, next_random(c->all),
                                                      io_now(io)) == SWG_ADMITTED;
         if (c->probing || io_now(io) >= c->due_ns)

@@ -20,8 +20,8 @@ struct health_reading {
     enum health_state state;
     uint64_t checked_ns; /* when the last check ended; 0: none yet */
     uint64_t took_ns;
-    int status;          /* of the answer; 0: none came */
-    const char *cause;   /* static word: "", "refused", "timeout", "status", … */
+    int status;        /* of the answer; 0: none came */
+    const char *cause; /* static word: "", "refused", "timeout", "status", … */
     uint64_t checks, failures;
 };
 

@@ -13,11 +13,16 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
 
 /* ---- the table ------------------------------------------------------------- */
 
-#define SERVICE  {"service", "name of the service in the configuration"}
-#define ENDPOINT {"endpoint", "URL of the endpoint in the configuration"}
-#define METHOD   {"method", "a registered HTTP method, or OTHER"}
-#define REASON   {"reason", "why, in the word that responses, logs and events use"}
-#define TIER     {"tier", "position and kind of the fallback tier, such as 1-stale"}
+#define SERVICE \
+    { "service", "name of the service in the configuration" }
+#define ENDPOINT \
+    { "endpoint", "URL of the endpoint in the configuration" }
+#define METHOD \
+    { "method", "a registered HTTP method, or OTHER" }
+#define REASON \
+    { "reason", "why, in the word that responses, logs and events use" }
+#define TIER \
+    { "tier", "position and kind of the fallback tier, such as 1-stale" }
 
 /* id, type, name, unit, help, labels */
 #define FAMILIES(X)                                                                                \
@@ -28,8 +33,8 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
       "Time from a request's head to the end of its answer.", SERVICE, METHOD)                     \
     X(BROKEN, COUNTER, "gateway_proxy_broken_answers_total", NULL,                                 \
       "Answers that broke off after their head had gone to the client.", SERVICE)                  \
-    X(ATTEMPTS, COUNTER, "gateway_proxy_attempts_total", NULL,                                     \
-      "Attempts made on an endpoint.", SERVICE, ENDPOINT)                                          \
+    X(ATTEMPTS, COUNTER, "gateway_proxy_attempts_total", NULL, "Attempts made on an endpoint.",    \
+      SERVICE, ENDPOINT)                                                                           \
     X(RETRIES, COUNTER, "gateway_proxy_retries_total", NULL, "Retries made.", SERVICE)             \
     X(SKIPPED, COUNTER, "gateway_proxy_retries_skipped_total", NULL,                               \
       "Retries that were due and not made.", SERVICE, REASON)                                      \
@@ -45,8 +50,8 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
       {"state", "forced_open, forced_closed or disabled"})                                         \
     X(FAILURES, COUNTER, "circuit_breaker_failures_total", NULL,                                   \
       "Attempts that failed by the service's fault.", SERVICE)                                     \
-    X(SLOW, COUNTER, "circuit_breaker_slow_calls_total", NULL,                                     \
-      "Attempts slower than slow_call.", SERVICE)                                                  \
+    X(SLOW, COUNTER, "circuit_breaker_slow_calls_total", NULL, "Attempts slower than slow_call.",  \
+      SERVICE)                                                                                     \
     X(OVERLOADS, COUNTER, "circuit_breaker_overloads_total", NULL,                                 \
       "Attempts that the service answered with 429.", SERVICE)                                     \
     X(REJECTIONS, COUNTER, "circuit_breaker_rejections_total", NULL,                               \
@@ -62,8 +67,8 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
     X(CACHE_BYTES, GAUGE, "cache_size_bytes", "bytes", "Bytes in the memory store.", {NULL, NULL}) \
     X(CACHE_LOOKUPS, COUNTER, "cache_lookups_total", NULL, "Look-ups in the memory store.",        \
       {"result", "fresh, stale, miss or coalesced"})                                               \
-    X(CACHE_EVICTIONS, COUNTER, "cache_evictions_total", NULL,                                     \
-      "Answers thrown out to make room.", {NULL, NULL})                                            \
+    X(CACHE_EVICTIONS, COUNTER, "cache_evictions_total", NULL, "Answers thrown out to make room.", \
+      {NULL, NULL})                                                                                \
     X(CONNECTIONS, GAUGE, "gateway_client_connections", NULL, "Open client connections.",          \
       {NULL, NULL})                                                                                \
     X(IN_FLIGHT, GAUGE, "gateway_requests_in_flight", NULL, "Requests under way.", {NULL, NULL})   \
@@ -78,12 +83,12 @@ enum {
         FAMILY_COUNT
 };
 
-#define X(id, kind, title, unit_, sentence, ...)                                                   \
-    static const struct metric_desc desc_##id = {.name = title,                                    \
-                                                 .type = METRIC_##kind,                            \
-                                                 .help = sentence,                                 \
-                                                 .unit = unit_,                                    \
-                                                 .labels = {__VA_ARGS__},                          \
+#define X(id, kind, title, unit_, sentence, ...)                          \
+    static const struct metric_desc desc_##id = {.name = title,           \
+                                                 .type = METRIC_##kind,   \
+                                                 .help = sentence,        \
+                                                 .unit = unit_,           \
+                                                 .labels = {__VA_ARGS__}, \
                                                  .series_max = 20000};
 FAMILIES(X)
 #undef X
@@ -191,7 +196,6 @@ void gateway_metrics_destroy(struct gateway_metrics *all) {
     free(all);
 }
 
-
 struct tier_tally *service_metrics_tier(struct service_metrics *s, const char *tier) {
     struct tier_tally *found = NULL;
     pthread_mutex_lock(&s->all->lock);
@@ -279,9 +283,9 @@ void metrics_of_exchange(struct exchange *x, bool whole) {
                                      (const char *[]){s->name, http_method_name(method)}),
                           worker, took_ns);
         if (!whole && x->answer == ANSWER_BODY)
-            counter_add(remembered(&s->broken, all->family[FAMILY_BROKEN],
-                                   (const char *[]){s->name}),
-                        worker, 1);
+            counter_add(
+                remembered(&s->broken, all->family[FAMILY_BROKEN], (const char *[]){s->name}),
+                worker, 1);
     }
     request_log(x, status, took_ns, whole);
 }
@@ -300,8 +304,8 @@ void service_metrics_latency(const struct service_metrics *s, struct histogram *
 uint64_t service_metrics_requests(const struct service_metrics *s, int status_class) {
     uint64_t sum = 0;
     for (int m = 0; m < HTTP_METHODS; m++) {
-        _Atomic(struct metric_series *) *row = atomic_load_explicit(
-            &((struct service_metrics *)s)->requests[m], memory_order_acquire);
+        _Atomic(struct metric_series *) *row =
+            atomic_load_explicit(&((struct service_metrics *)s)->requests[m], memory_order_acquire);
         for (int i = 0; row && i < STATUSES; i++) {
             struct metric_series *series = atomic_load_explicit(&row[i], memory_order_acquire);
             if (series && (!status_class || i / 100 == status_class))

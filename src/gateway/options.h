@@ -47,9 +47,9 @@ struct admin_options {
 enum endpoint_scheme { SCHEME_HTTP, SCHEME_UNIX };
 
 struct endpoint_options {
-    const char *name;  /* as written: "http://127.0.0.1:8001" */
+    const char *name; /* as written: "http://127.0.0.1:8001" */
     enum endpoint_scheme scheme;
-    const char *host;  /* for resolving; NULL for unix */
+    const char *host; /* for resolving; NULL for unix */
     uint16_t port;
     const char *unix_path;
     const char *authority; /* host[:port], for the Host field where the client's is not kept */
@@ -82,7 +82,7 @@ struct cache_options {
     uint32_t key;          /* enum cache_key_part, or-ed; default METHOD|HOST|PATH|QUERY */
     uint32_t header_count; /* request fields that are part of the key */
     const char *const *headers;
-    bool force_stale;      /* serve stale even where the answer forbids it (must-revalidate …) */
+    bool force_stale; /* serve stale even where the answer forbids it (must-revalidate …) */
 };
 
 struct health_options {
@@ -140,8 +140,8 @@ struct service_options {
 /* One piece of a path pattern: a literal or a {name} that matches one
  * non-empty segment. */
 struct route_options {
-    const char *pattern; /* "/api/v1/users/{id}" whole, or a prefix */
-    bool prefix;         /* matches "/x" and "/x/…", not "/xy" */
+    const char *pattern;      /* "/api/v1/users/{id}" whole, or a prefix */
+    bool prefix;              /* matches "/x" and "/x/…", not "/xy" */
     const char *strip_prefix; /* NULL: none */
     uint32_t method_mask;     /* bits of 1 << enum http_method; 0: all */
     const char *host;         /* NULL: any; "*.example.com" allowed */
@@ -150,15 +150,15 @@ struct route_options {
 };
 
 struct limit_options {
-    uint32_t headers;         /* fields in a head; default 100 */
-    uint32_t header_bytes;    /* bytes of a head; default 16 KiB */
-    uint32_t url;             /* bytes of a target; default 8 KiB */
-    uint64_t body;            /* bytes of a request body; default unlimited (SWG_OFF) */
-    uint32_t connections;     /* client connections, all workers; default 100,000 */
+    uint32_t headers;                /* fields in a head; default 100 */
+    uint32_t header_bytes;           /* bytes of a head; default 16 KiB */
+    uint32_t url;                    /* bytes of a target; default 8 KiB */
+    uint64_t body;                   /* bytes of a request body; default unlimited (SWG_OFF) */
+    uint32_t connections;            /* client connections, all workers; default 100,000 */
     uint32_t connections_per_client; /* default 0: no limit */
-    uint64_t header_timeout_ns; /* a head must be whole by then; default 10 s */
-    uint64_t idle_timeout_ns;   /* keep-alive without a request; default 75 s */
-    uint64_t body_rate;       /* bytes a second a client must send at least; default 0: none */
+    uint64_t header_timeout_ns;      /* a head must be whole by then; default 10 s */
+    uint64_t idle_timeout_ns;        /* keep-alive without a request; default 75 s */
+    uint64_t body_rate; /* bytes a second a client must send at least; default 0: none */
 };
 
 enum log_requests { LOG_REQUESTS_OFF, LOG_REQUESTS_ALL, LOG_REQUESTS_ERRORS, LOG_REQUESTS_SAMPLED };
@@ -178,8 +178,8 @@ struct drain_options {
 struct gateway_options {
     uint32_t references; /* gateway_options_hold(), _release() */
     struct arena *arena;
-    const char *file; /* where it came from */
-    uint32_t workers; /* never 0 */
+    const char *file;     /* where it came from */
+    uint32_t workers;     /* never 0 */
     uint64_t cache_bytes; /* memory store of all services; default 64 MiB */
     struct limit_options limits;
     struct drain_options drain;

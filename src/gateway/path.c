@@ -117,8 +117,7 @@ bool path_split(struct bytes target, struct arena *arena, struct target_parts *p
     }
     const char *mark = target.len ? memchr(target.at, '?', target.len) : NULL;
     if (mark) {
-        parts->query =
-            (struct bytes){mark + 1, (size_t)(target.at + target.len - mark - 1)};
+        parts->query = (struct bytes){mark + 1, (size_t)(target.at + target.len - mark - 1)};
         target.len = (size_t)(mark - target.at);
     }
     parts->path = target.len ? target : BYTES("/");

@@ -31,7 +31,7 @@ struct service {
     uint32_t index;
     struct swg_policy *policy;
     uint32_t target_count;
-    struct target **targets; /* one an endpoint, in the order of the options */
+    struct target **targets;                     /* one an endpoint, in the order of the options */
     struct service *tier_service[SWG_TIERS_MAX]; /* for service tiers */
     struct tier_tally *tally[SWG_TIERS_MAX];
     struct service_metrics *metrics;

@@ -35,9 +35,9 @@ static void write_status(struct buf *b, const struct http1_head *head) {
 }
 
 static void write_framing(struct buf *b, struct exchange *x, const struct http1_head *head) {
-    bool length = x->out_framing == HTTP1_BODY_LENGTH ||
-                  (x->out_framing == HTTP1_BODY_NONE && head->has_content_length &&
-                   head->status != 204);
+    bool length =
+        x->out_framing == HTTP1_BODY_LENGTH ||
+        (x->out_framing == HTTP1_BODY_NONE && head->has_content_length && head->status != 204);
     if (length) {
         buf_literal(b, "Content-Length: ");
         buf_uint(b, head->content_length);

@@ -11,9 +11,9 @@ struct leg;
 
 enum upstream_state {
     UPSTREAM_CONNECTING,
-    UPSTREAM_HEAD,   /* waiting for, or in, a head */
-    UPSTREAM_BODY,   /* relaying */
-    UPSTREAM_HELD,   /* a whole head is in `in`; nothing is read */
+    UPSTREAM_HEAD, /* waiting for, or in, a head */
+    UPSTREAM_BODY, /* relaying */
+    UPSTREAM_HELD, /* a whole head is in `in`; nothing is read */
     UPSTREAM_TUNNEL,
     UPSTREAM_PARKED, /* in the pool */
     UPSTREAM_DEAD,
@@ -21,8 +21,8 @@ enum upstream_state {
 
 struct upstream {
     struct io_stream stream;
-    struct list link;     /* target->idle[worker], or worker->dead_upstreams */
-    struct list idle;     /* worker->idle_upstreams */
+    struct list link;      /* target->idle[worker], or worker->dead_upstreams */
+    struct list idle;      /* worker->idle_upstreams */
     struct io_timer timer; /* end of the time in the pool */
     struct worker *worker;
     struct target *target;
@@ -34,11 +34,11 @@ struct upstream {
     uint64_t keep_alive_ns; /* how long it may be parked */
     uint64_t parked_ns;
     uint8_t state;
-    bool reused;     /* an earlier request was answered on it */
-    bool got_bytes;  /* of the present answer */
-    bool keep;       /* may go back to the pool after this answer */
+    bool reused;    /* an earlier request was answered on it */
+    bool got_bytes; /* of the present answer */
+    bool keep;      /* may go back to the pool after this answer */
     bool eof;
-    bool paused;     /* not read: the client is slower */
+    bool paused; /* not read: the client is slower */
 };
 
 /* A parked connection, or a new one on its way; NULL with *os_error set when

@@ -23,6 +23,13 @@ class Browser:
             [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
              f"--user-data-dir={self.home.name}", "about:blank"],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            self._open()
+        except BaseException:
+            self._end()
+            raise
+
+    def _open(self):
         port = next(m[1] for line in self.process.stderr
                     if (m := re.search(r"ws://127\.0\.0\.1:(\d+)/", line)))
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
@@ -80,6 +87,9 @@ class Browser:
     def close(self):
         self._run(self.socket.close())
         self.loop.close()
+        self._end()
+
+    def _end(self):
         self.process.terminate()
         self.process.wait()
         self.process.stderr.close()
