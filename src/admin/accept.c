@@ -30,7 +30,7 @@ static unsigned weight_of(struct bytes parameters) {
 
 unsigned accept_quality(struct bytes accept, struct bytes type) {
     struct bytes range, name;
-    while (http_list_next(&accept, &range)) {
+    while (accept.len && http_list_next(&accept, &range)) {
         if (bytes_split(&range, ';', &name) && bytes_equal_nocase(bytes_trim(name), type))
             return weight_of(range);
     }
