@@ -29,8 +29,7 @@ static const struct arg_option options[] = {
 const struct command page_demo = {
     .name = "demo",
     .run = command_demo,
-    .summary = "a gateway with services to kill: see the breaker open, the fallback answer, and "
-               "all recover",
+    .summary = "services to kill, and a gateway that goes on answering",
     .synopsis = "[-c FILE]",
     .description =
         "Starts four mock services and a gateway before them, and prints what to try with curl: "
@@ -134,6 +133,12 @@ static void print_addresses(const struct demo *d) {
     printf("  configuration    %s\n", d->config);
 }
 
+static void print_requests(const struct demo *d) {
+    printf("  for i in 1 2 3 4 5; do curl -si http://127.0.0.1:%u/recommendations/42 | "
+           "grep -i ^switchgear; done\n",
+           d->port);
+}
+
 static void print_tour(const struct demo *d) {
     const struct demo_child *r = &d->services[RECOMMENDATIONS];
     const char *self = demo_program();
@@ -145,13 +150,12 @@ static void print_tour(const struct demo *d) {
     printf("  curl -i http://127.0.0.1:%u/catalog/items\n", d->port);
     heading("2. Kill a service, and ask again: the breaker opens, the fallback answers");
     printf("  kill %d\n", r->pid);
-    printf("  for i in 1 2 3 4 5; do curl -si http://127.0.0.1:%u/recommendations/42 | "
-           "grep -i ^switchgear; done\n",
-           d->port);
+    print_requests(d);
     printf("  %s status%s\n", self, admin);
-    heading("3. Start it again: within 5 seconds it is tried, and serves");
+    heading("3. Start it again, and ask again: within 5 seconds it is tried, and serves");
     printf("  %s mock --listen 127.0.0.1:%u --name %s &%s\n", self, r->port, r->name,
            isatty(STDIN_FILENO) ? "     (or press Enter here)" : "");
+    print_requests(d);
     printf("  %s history recommendations%s\n", self, admin);
     heading("4. What would happen to a request, and why");
     printf("  %s explain -c %s --live /recommendations/42\n", self, d->config);

@@ -52,8 +52,14 @@ static int write_metrics(FILE *out) {
 }
 
 int command_reference(int argc, char **argv) {
-    const char *page = argc == 2 ? argv[1] : "";
+    struct args args;
     int result = EXIT_DONE;
+    args_begin(&args, &page_reference, argc, argv);
+    while (args_next(&args) != ARGS_END)
+        ; /* it has no options */
+    if (!args_done(&args))
+        return EXIT_USAGE;
+    const char *page = args.operand[0];
     if (!strcmp(page, "configuration")) {
         config_reference_write(stdout);
     } else if (!strcmp(page, "cli")) {

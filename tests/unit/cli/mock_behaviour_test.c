@@ -108,11 +108,11 @@ static void writing_reads_back(void **state) {
     assert_non_null(strstr(memory, "\"latency\":\"lognormal 20ms 1500ms\""));
     assert_non_null(strstr(memory, "\"errors\":\"0.25%\""));
     assert_non_null(strstr(memory, "\"truncate\":\"100%\""));
-    assert_non_null(strstr(memory, "\"slow_body\":\"1KB/s\""));
+    assert_non_null(strstr(memory, "\"slow_body\":\"1000/s\""));
     struct mock_latency again;
     assert_true(mock_latency_read(BYTES("lognormal 20ms 1.5s"), &again));
     assert_memory_equal(&again, &b.latency, sizeof again);
-    assert_true(set(&b, "slow_body", "1KB/s"));
+    assert_true(set(&b, "slow_body", "1000/s"));
 }
 
 static void fates_come_in_their_shares(void **state) {
