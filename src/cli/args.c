@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "config/suggest.h"
 #include "config/value.h"
 
@@ -18,12 +19,15 @@ void args_begin(struct args *a, const struct command *command, int argc, char **
 }
 
 void args_fail(struct args *a, const char *format, ...) {
+    char memory[1024];
+    struct buf text;
     va_list list;
-    fprintf(stderr, "switchgear %s: ", a->command->name);
+    buf_init_fixed(&text, memory, sizeof memory);
     va_start(list, format);
-    vfprintf(stderr, format, list);
+    buf_vprintf(&text, format, list);
     va_end(list);
-    fputc('\n', stderr);
+    fprintf(stderr, "switchgear %s: %s\n", a->command->name,
+            text.failed ? "a value is too long" : memory);
     a->failed = true;
 }
 

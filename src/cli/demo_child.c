@@ -15,8 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { START_MS = 15000, END_MS = 5000, STEP_MS = 20 };
 
 /* ---- ports and names ------------------------------------------------------------------- */

@@ -198,9 +198,11 @@ const char *mock_date(struct mock *m) {
 
 static void bury(struct loop_hook *hook) {
     struct mock *m = container_of(hook, struct mock, burial);
-    struct list *l;
-    while ((l = list_pop_front(&m->dead)) != NULL)
+    for (struct list *l = m->dead.next, *next; l != &m->dead; l = next) {
+        next = l->next;
         free(container_of(l, struct mock_connection, link));
+    }
+    list_init(&m->dead);
 }
 
 void mock_server_init(struct mock *m, struct loop *loop) {
