@@ -28,11 +28,13 @@ void problem_end(struct response *a) {
 }
 
 void problem(struct response *a, int status, const char *reason, const char *detail, ...) {
-    char text[512];
+    char memory[1024];
+    struct buf text;
     va_list args;
+    buf_init_fixed(&text, memory, sizeof memory);
     va_start(args, detail);
-    vsnprintf(text, sizeof text, detail, args);
+    buf_vprintf(&text, detail, args);
     va_end(args);
-    problem_begin(a, status, reason, text);
+    problem_begin(a, status, reason, text.failed ? reason : buf_cstr(&text));
     problem_end(a);
 }

@@ -27,6 +27,7 @@
 #define TICK_NS        SWG_MS(250)
 #define SETTLE_NS      SWG_SECONDS(6) /* for the first answers of the name servers */
 #define DRAIN_CHECK_NS SWG_MS(20)
+#define RESUME_NS      SWG_MS(20)
 
 enum server_state { RUNNING, DELAY, CLOSING, FINISHING, STOPPED };
 
@@ -47,6 +48,8 @@ struct lane {
     uint32_t sockets_open; /* while draining; lane thread */
     struct loop_hook flush;
     struct io_task drain, drained;
+    struct io_timer resume; /* when accepting was paused */
+    bool paused, draining;
     pthread_t thread;
     bool running;
 };
@@ -74,11 +77,39 @@ struct server {
 
 /* ---- lanes --------------------------------------------------------------------- */
 
+/* So many clients as the descriptors allow: further ones wait in the kernel's
+ * queue, and those that are served go on to be. */
+static bool is_full(const struct lane *lane) {
+    const struct gateway *g = lane->server->gateway;
+    return atomic_load_explicit(&g->clients, memory_order_relaxed) >= g->connections_max;
+}
+
+static void pause_accepting(struct lane *lane) {
+    struct io *io = loop_io(lane->loop);
+    for (uint32_t i = 0; !lane->paused && i < lane->socket_count; i++)
+        loop_listener_pause(&lane->sockets[i].listener);
+    lane->paused = true;
+    io_timer_set(io, &lane->resume, io_now(io) + RESUME_NS);
+}
+
+static void on_resume(struct io_timer *t) {
+    struct lane *lane = container_of(t, struct lane, resume);
+    if (!lane->draining && is_full(lane)) {
+        pause_accepting(lane);
+        return;
+    }
+    lane->paused = false;
+    for (uint32_t i = 0; i < lane->socket_count; i++)
+        loop_listener_resume(&lane->sockets[i].listener);
+}
+
 static void on_accept(struct loop_listener *l, int fd, const struct sockaddr_storage *peer,
                       socklen_t len) {
     struct socket *s = container_of(l, struct socket, listener);
     (void)len;
     worker_accept(s->lane->worker, s->index, fd, (const struct sockaddr *)peer);
+    if (is_full(s->lane))
+        pause_accepting(s->lane);
 }
 
 static void on_full(struct loop_listener *l, int os_error) {
@@ -121,6 +152,7 @@ static int lane_create(struct server *s, struct lane *lane, uint32_t index) {
         return -1;
     s->gateway->workers[index] = lane->worker;
     lane->flush.run = flush_log;
+    io_timer_init(&lane->resume, on_resume);
     loop_hook_add(lane->loop, &lane->flush);
     return 0;
 }
@@ -134,6 +166,8 @@ static void lane_destroy(struct lane *lane) {
         loop_listener_close(&lane->sockets[i].listener);
     worker_destroy(lane->worker);
     if (lane->loop) {
+        if (lane->resume.on_due)
+            io_timer_clear(loop_io(lane->loop), &lane->resume);
         loop_turn(lane->loop, 0); /* what was posted last */
         loop_destroy(lane->loop);
     }
@@ -236,6 +270,9 @@ static void stop(struct server *s) {
 static void drain_lane(struct io_task *task) {
     struct lane *lane = container_of(task, struct lane, drain);
     lane->sockets_open = lane->socket_count;
+    lane->draining = true;
+    if (lane->paused)
+        on_resume(&lane->resume);
     for (uint32_t i = 0; i < lane->socket_count; i++)
         loop_listener_drain(&lane->sockets[i].listener);
 }
@@ -460,18 +497,25 @@ static uint64_t random_seed(void) {
     return seed;
 }
 
-/* A gateway wants as many descriptors as it may have. */
-static void raise_descriptor_limit(void) {
+/* As many descriptors as the process may have; and how many of them may be
+ * clients, so that there are always some left to reach the services with. */
+static uint32_t raise_descriptor_limit(void) {
+    enum { OWN = 48, SHARE = 4 }; /* a quarter is kept for upstreams */
     struct rlimit l;
-    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
-        l.rlim_cur = l.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &l);
-    }
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+        return 0;
+    l.rlim_cur = l.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &l);
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur > UINT32_MAX)
+        return 0;
+    rlim_t left = l.rlim_cur > OWN ? l.rlim_cur - OWN : 1;
+    return (uint32_t)(left - left / SHARE);
 }
 
 static int create_shared(struct server *s) {
     struct gateway_options *o = s->options;
-    struct gateway_environment e = {.clock = swg_now, .seed = random_seed()};
+    struct gateway_environment e = {
+        .clock = swg_now, .seed = random_seed(), .connections_max = raise_descriptor_limit()};
     if (loop_create(&s->control) < 0 || metrics_create(&s->metrics, o->workers) < 0 ||
         events_create(&s->events, NULL) < 0)
         return -1;
@@ -514,7 +558,6 @@ static int create(struct server *s) {
     sigaddset(&wanted, SIGHUP);
     loop_signals_init(&s->signals, on_signal);
     loop_listener_init(&s->admin_listener, &admin_listener_ops);
-    raise_descriptor_limit();
     if (loop_signals_block(&wanted, NULL) < 0 || create_shared(s) < 0) {
         fprintf(stderr, "switchgear: cannot start: %s\n", strerror(errno ? errno : ENOMEM));
         return -1;

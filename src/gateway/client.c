@@ -55,7 +55,8 @@ static bool enter(struct worker *w, const struct in6_addr *address) {
     struct gateway *g = w->gateway;
     const struct limit_options *l = &w->plan->options->limits;
     uint32_t open = atomic_fetch_add_explicit(&g->clients, 1, memory_order_relaxed);
-    if (open < l->connections && gateway_client_enter(g, address, l->connections_per_client))
+    if (open < l->connections && open < g->connections_max &&
+        gateway_client_enter(g, address, l->connections_per_client))
         return true;
     atomic_fetch_sub_explicit(&g->clients, 1, memory_order_relaxed);
     return false;
@@ -143,6 +144,19 @@ void client_close(struct client *c) {
 void client_abort(struct client *c) {
     io_abort(&c->stream);
     bury(c);
+}
+
+void client_cut_off(struct client *c) {
+    if (c->state == CLIENT_DEAD)
+        return;
+    if (!io_pending(&c->stream)) {
+        client_abort(c);
+        return;
+    }
+    c->state = CLIENT_LINGER; /* what came of the answer goes out first */
+    c->abort_after = true;
+    io_want_data(&c->stream, false);
+    io_timer_set(c->worker->io, &c->timer, io_now(c->worker->io) + LINGER_NS);
 }
 
 /* The last answer has been sent: lets the client read it, then closes. */
@@ -296,6 +310,8 @@ static void on_drain(struct io_stream *s) {
     struct client *c = container_of(s, struct client, stream);
     if (c->exchange)
         exchange_client_drained(c->exchange);
+    else if (c->abort_after)
+        client_abort(c);
     else if (c->state == CLIENT_LINGER && c->eof)
         client_close(c);
     else if (c->state == CLIENT_IDLE || c->state == CLIENT_HEAD)
@@ -325,7 +341,7 @@ static const struct io_stream_ops client_ops = {
 
 void client_exchange_done(struct client *c, bool keep_open) {
     c->exchange = NULL;
-    if (c->state == CLIENT_DEAD)
+    if (c->state == CLIENT_DEAD || c->abort_after)
         return;
     if (c->sink) {
         client_close(c);
@@ -345,8 +361,11 @@ void client_exchange_done(struct client *c, bool keep_open) {
 }
 
 void client_become_tunnel(struct client *c) {
+    struct io *io = c->worker->io;
     c->state = CLIENT_TUNNEL;
-    io_timer_clear(c->worker->io, &c->timer);
+    c->exchange->upload_paused = false;
+    /* what came right behind the request is handed on when nobody is on the stack */
+    io_timer_set(io, &c->timer, io_now(io));
 }
 
 /* One timer serves all states, and is not moved for every request: when it
@@ -370,6 +389,8 @@ static void on_timer(struct io_timer *t) {
         due = io_now(io) + limits_of(c)->idle_timeout_ns;
         break;
     case CLIENT_TUNNEL:
+        feed_kept(c);
+        return;
     case CLIENT_DEAD:
         return;
     }

@@ -38,6 +38,7 @@ struct client {
     bool feeding;     /* client_feed() is on the stack */
     bool eof;         /* nothing more will come */
     bool close_after; /* the current answer is the last */
+    bool abort_after; /* a reset follows what is pending */
     bool sink;        /* no connection */
 };
 
@@ -49,6 +50,8 @@ struct client *client_create_sink(const struct client *like);
 void client_close(struct client *);
 /* Like client_close(), by a reset: the answer was not whole. */
 void client_abort(struct client *);
+/* The same, once what is on its way has gone. */
+void client_cut_off(struct client *);
 /* The exchange is over. `keep` : the connection may carry another request. */
 void client_exchange_done(struct client *, bool keep);
 /* The exchange takes body bytes again. */

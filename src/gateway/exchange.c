@@ -684,6 +684,6 @@ void exchange_finish(struct exchange *x, bool whole) {
     if (!x->memory_held)
         exchange_recycle(x);
     if (by_reset || (tunnel && !whole))
-        client_abort(c);
+        client_cut_off(c);
     client_exchange_done(c, keep);
 }

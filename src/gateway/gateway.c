@@ -36,6 +36,7 @@ int gateway_create(struct gateway **out, struct gateway_options *o,
     g->events = e->events;
     g->metrics = e->metrics;
     g->seed = e->seed;
+    g->connections_max = e->connections_max ? e->connections_max : UINT32_MAX;
     g->started_ns = e->clock();
     g->started_unix_ms = unix_ms();
     g->workers = calloc(g->worker_count, sizeof(struct worker *));

@@ -35,7 +35,8 @@ struct gateway {
     _Atomic bool draining;      /* control thread sets, workers read; relaxed: a request late or
                                    early does not matter */
     _Atomic uint64_t reloads, reload_errors;
-    uint64_t started_ns; /* monotonic */
+    uint32_t connections_max; /* what the descriptors of the process allow */
+    uint64_t started_ns;      /* monotonic */
     int64_t started_unix_ms;
     struct cache *cache;
     struct events *events;
@@ -51,8 +52,9 @@ struct gateway {
 struct gateway_environment {
     struct metrics *metrics; /* the caller's; these three outlive the gateway */
     struct events *events;
-    uint64_t (*clock)(void); /* monotonic nanoseconds; any thread */
-    uint64_t seed;           /* from the system's randomness */
+    uint64_t (*clock)(void);  /* monotonic nanoseconds; any thread */
+    uint64_t seed;            /* from the system's randomness */
+    uint32_t connections_max; /* clients that the process has descriptors for; 0: no matter */
 };
 
 /* On the control thread, before any worker runs. 0 or -errno. */

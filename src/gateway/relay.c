@@ -236,7 +236,7 @@ void relay_end(struct leg *leg, bool clean) {
         u->eof = true;
         return;
     }
-    bool whole = x->tunnel || (clean && u->body.framing == HTTP1_BODY_UNTIL_CLOSE);
+    bool whole = clean && (x->tunnel || u->body.framing == HTTP1_BODY_UNTIL_CLOSE);
     if (whole && !x->tunnel) {
         struct gather g;
         g.count = g.pieces = 0;

@@ -14,6 +14,9 @@ from kit.mock import Mock, command, environment
 from kit.waiting import DEADLINE, eventually
 
 
+pytestmark = pytest.mark.xdist_group("demo")  # all want the same ports
+
+
 class Demo:
     def __init__(self, tmp_path):
         self.process = subprocess.Popen(
