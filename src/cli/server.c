@@ -95,6 +95,7 @@ static void pause_accepting(struct lane *lane) {
 static void on_resume(struct io_timer *t) {
     struct lane *lane = container_of(t, struct lane, resume);
     if (!lane->draining && is_full(lane)) {
+        worker_shed_clients(lane->worker);
         pause_accepting(lane);
         return;
     }
@@ -108,6 +109,8 @@ static void on_accept(struct loop_listener *l, int fd, const struct sockaddr_sto
     struct socket *s = container_of(l, struct socket, listener);
     (void)len;
     worker_accept(s->lane->worker, s->index, fd, (const struct sockaddr *)peer);
+    if (is_full(s->lane))
+        worker_shed_clients(s->lane->worker);
     if (is_full(s->lane))
         pause_accepting(s->lane);
 }

@@ -136,13 +136,9 @@ void worker_abort_all(struct worker *w) {
         client_close(container_of(w->clients.next, struct client, link));
 }
 
-/* Idle upstream connections first: they are only a convenience. */
-void worker_shed(struct worker *w) {
-    enum { SHED = 16 };
-    if (!list_empty(&w->idle_upstreams)) {
-        upstream_shed(w, SHED);
-        return;
-    }
+enum { SHED = 16 };
+
+void worker_shed_clients(struct worker *w) {
     struct list *next;
     uint32_t left = SHED;
     for (struct list *l = w->clients.next; left && l != &w->clients; l = next) {
@@ -153,4 +149,12 @@ void worker_shed(struct worker *w) {
             left--;
         }
     }
+}
+
+/* Idle upstream connections first: they are only a convenience. */
+void worker_shed(struct worker *w) {
+    if (!list_empty(&w->idle_upstreams))
+        upstream_shed(w, SHED);
+    else
+        worker_shed_clients(w);
 }

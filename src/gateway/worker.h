@@ -62,5 +62,8 @@ void worker_drain(struct worker *, bool close_idle);
 void worker_abort_all(struct worker *);
 /* Descriptors have run out: closes some idle connections. */
 void worker_shed(struct worker *);
+/* Closes some clients that are idle after an answer, the oldest first: they
+ * will come again, and others are waiting. */
+void worker_shed_clients(struct worker *);
 
 #endif
