@@ -36,7 +36,7 @@ static enum shown shown_token(const struct request *r) {
 
 bool auth_is_loopback_authority(struct bytes authority) {
     struct address a;
-    return authority.len && address_read(authority, &a) && !a.unix_path.len && a.host.len &&
+    return address_read(authority, &a) && !a.unix_path.len && a.host.len &&
            address_is_loopback(a.host);
 }
 

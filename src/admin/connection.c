@@ -30,8 +30,6 @@ enum {
 #define LINGER_NS    SWG_SECONDS(2)
 #define HEARTBEAT_NS SWG_SECONDS(15)
 
-enum { CLOCK_STEP_NS = 5 * 1000 * 1000 };
-
 static const struct http1_limits limits = {
     .head_bytes = HEAD_MAX, .target = HEAD_MAX / 2, .fields = FIELDS_MAX};
 
@@ -285,16 +283,12 @@ static bool refuse(struct connection *c, int status, const char *reason, const c
     return there;
 }
 
-/* The distance between the clocks is taken anew only when it has changed by
- * more than reading them one after the other explains, so that the same event
- * has the same time in every answer. */
 static struct moment moment_now(struct admin *a) {
     struct timespec t;
     uint64_t now_ns = gateway_now(a->gateway);
     clock_gettime(CLOCK_REALTIME, &t);
     int64_t offset_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec - (int64_t)now_ns;
-    if (llabs(offset_ns - a->clock_offset_ns) > CLOCK_STEP_NS)
-        a->clock_offset_ns = offset_ns;
+    a->clock_offset_ns = moment_offset(a->clock_offset_ns, offset_ns);
     return (struct moment){now_ns, a->clock_offset_ns};
 }
 

@@ -92,6 +92,12 @@ void response_text(struct response *a, int status, const char *content_type) {
 
 /* ---- times in JSON ----------------------------------------------------------- */
 
+int64_t moment_offset(int64_t known_ns, int64_t measured_ns) {
+    const int64_t step_ns = 5 * 1000 * 1000;
+    int64_t difference_ns = measured_ns - known_ns;
+    return difference_ns > step_ns || difference_ns < -step_ns ? measured_ns : known_ns;
+}
+
 void json_key_time(struct json_out *j, const char *key, const struct moment *m, uint64_t ns) {
     char text[RFC3339_SIZE];
     if (ns == 0 || ns == SWG_NEVER) {

@@ -71,6 +71,10 @@ void response_text(struct response *, int status, const char *content_type);
 
 /* ---- times in JSON ----------------------------------------------------------- */
 
+/* Which distance between the clocks to go by: the known one, as long as the
+ * difference is no more than reading two clocks one after the other explains,
+ * so that the same event has the same time in every answer. */
+int64_t moment_offset(int64_t known_ns, int64_t measured_ns);
 /* A monotonic time as RFC 3339; 0 and SWG_NEVER, which are none, as null. */
 void json_key_time(struct json_out *, const char *key, const struct moment *, uint64_t ns);
 /* Nanoseconds as milliseconds with three decimals. */

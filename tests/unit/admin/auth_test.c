@@ -160,6 +160,8 @@ static void the_page_asks(void **state) {
     assert_non_null(
         strstr(answer, "Content-Security-Policy: default-src 'none'; style-src 'sha256-"));
     assert_non_null(strstr(answer, "<title>Switchgear</title>"));
+    answer = scene_ask(&s, "GET", "/", "Accept: */*\r\n", "");
+    assert_non_null(strstr(answer, "\"reason\":\"token_needed\""));
     answer = scene_ask(&s, "GET", "/health", "Accept: text/html,*/*\r\n", "");
     assert_int_equal(scene_status(answer), 401);
     assert_non_null(strstr(answer, "\"reason\":\"token_needed\""));

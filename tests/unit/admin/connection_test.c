@@ -109,6 +109,11 @@ static void continues(void **state) {
     assert_string_equal(buf_cstr(&c->sent), "HTTP/1.1 100 Continue\r\n\r\n");
     scene_say(c, "{}");
     assert_non_null(strstr(buf_cstr(&c->sent), "HTTP/1.1 202 Accepted"));
+    c = scene_connect(&s); /* who does not wait need not be told */
+    scene_say(c, "POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
+                 "Expect: 100-continue\r\n\r\n{");
+    scene_say(c, "}");
+    assert_int_equal(scene_status(buf_cstr(&c->sent)), 202);
 }
 
 /* ---- what is refused -------------------------------------------------------------- */
