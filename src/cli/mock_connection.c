@@ -392,7 +392,7 @@ void mock_connection_answered(struct mock_connection *c) {
     int status = c->reply.status;
     bool goes_down = c->reply.goes_down, cut = c->reply.cut != UINT64_MAX;
     uint64_t down_ns = c->reply.down_ns;
-    bool close = c->reply.close || !c->keep_alive || cut;
+    bool close = c->reply.close || !c->keep_alive || cut || mock_is_down(m);
     if (c->record && status > 0 && status < 600)
         m->counts.status[status]++;
     end_request(c, cut ? MOCK_BROKEN_OFF : MOCK_ANSWERED);

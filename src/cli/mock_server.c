@@ -118,14 +118,18 @@ bool mock_is_down(const struct mock *m) {
     return m->now.down || m->down_until_ns;
 }
 
-/* As a process that died: nobody listens, and every connection is reset. Those
- * that have their answer already end in peace. */
+/* Has its answer, or gets it: it may be the very request that ordered this. */
+static bool may_finish(const struct mock_connection *c) {
+    return c->state == MOCK_ENDING || (c->has_request && (c->page->flags & PAGE_CONTROL));
+}
+
+/* As a process that died: nobody listens, and every connection is reset. */
 static void close_all(struct mock *m) {
     loop_listener_close(&m->listener);
     for (struct list *l = m->connections.next, *next; l != &m->connections; l = next) {
         struct mock_connection *c = container_of(l, struct mock_connection, link);
         next = l->next;
-        if (c->state != MOCK_ENDING)
+        if (!may_finish(c))
             mock_connection_abort(c);
     }
 }

@@ -291,6 +291,24 @@ def test_schedule(mock):
     assert "step" not in m.state() and m.get().status == 200
 
 
+def test_whoever_orders_down_gets_an_answer(mock):
+    m = mock()
+    with m.connect() as client, m.connect() as idle:
+        idle.get()
+        client.ask("POST", "/__mock/behaviour", body=b'{"schedule": "down 300ms, ok"}')
+        assert json.loads(client.answer().body)["down"] and client.ending() == "ended"
+        with pytest.raises(Closed):
+            idle.fill()
+    eventually(lambda: not _is_down(m), "up again")
+
+
+def _is_down(m):
+    try:
+        return m.state()["down"]
+    except ConnectionRefusedError:
+        return True
+
+
 def test_schedule_with_down(mock):
     m = mock("--schedule", "down 200ms, ok 200ms")
     seen = set()
