@@ -46,8 +46,12 @@ def test_answer_that_breaks_off_for_http_1_0(gateway, upstream, name):
         link = up.accept()
         link.request()
         link.send(PARTS[name])
-        reply = client.head()
-        assert client.exactly(3) == b"abc"
+        try:
+            reply = client.head()
+            assert client.exactly(3) == b"abc"
+        except Closed as closed:  # a reset takes along what the kernel had not sent yet
+            assert "reset" in str(closed) and name == "bad chunk"
+            return
         link.close()
         data, how = client.whole_ending()
         assert data == b"" and (how == "reset" or "Content-Length" in reply.headers)
