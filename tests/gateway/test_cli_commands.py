@@ -17,16 +17,30 @@ COMMANDS = ["run", "check", "explain", "demo", "mock", "status", "history", "ope
 
 
 @pytest.fixture
-def running(gateway):
+def mock():
+    """Starts mocks, and ends them however the test goes."""
+    started = []
+
+    def start(*arguments):
+        started.append(Mock(*arguments))
+        return started[-1]
+
+    yield start
+    for m in started:
+        m.stop()
+
+
+@pytest.fixture
+def running(gateway, mock):
     """A gateway before a dead endpoint and a good one, and a function that runs commands on it."""
     kept, port = dead_port()
-    mock = Mock("--name", "good")
+    good = mock("--name", "good")
 
     def start(**keys):
         gw = gateway([f"http://127.0.0.1:{port}"], admin={**ADMIN, **keys.pop("admin", {})},
                      retry={"max": 0},
                      breaker={"consecutive": 3, "open": "60s", "jitter": "0%"},
-                     services={"good": {"endpoints": [mock.url, mock.url + "/b"]}},
+                     services={"good": {"endpoints": [good.url, good.url + "/b"]}},
                      routes=[{"prefix": "/good", "service": "good"},
                              {"prefix": "/", "service": "web"}], **keys)
         address = gw.wait_message("admin listening")["address"]
@@ -39,7 +53,6 @@ def running(gateway):
 
     yield start
     kept.close()
-    mock.stop()
 
 
 # ---- help ------------------------------------------------------------------------------------
@@ -403,18 +416,17 @@ def test_explain_cache_and_fallback(explain):
     assert "passed_over" in post["fallback"][0]
 
 
-def test_explain_is_what_happens(gateway):
+def test_explain_is_what_happens(gateway, mock):
     """The worst case of the explanation, against a service that hangs."""
-    mock = Mock("--hang", "100%")
-    gw = gateway([mock.url], timeout={"connect": "1s", "attempt": "300ms", "total": "1200ms"},
+    sick = mock("--hang", "100%")
+    gw = gateway([sick.url], timeout={"connect": "1s", "attempt": "300ms", "total": "1200ms"},
                  retry={"max": 5, "base": "10ms", "cap": "20ms", "jitter": "none"})
     told = json.loads(command("explain", "-c", gw.path, "--json", "/x")[0])
     reply = gw.get("/x")
     assert reply.status in (503, 504)
-    assert mock.state()["requests"] == told["worst_case"]["attempts"] == 4
+    assert sick.state()["requests"] == told["worst_case"]["attempts"] == 4
     assert told["worst_case"]["ms"] == 1200
     assert float(reply.story[1]["took"]) >= told["worst_case"]["ms"]
-    mock.stop()
 
 
 def test_explain_live(running):
