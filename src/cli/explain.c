@@ -179,7 +179,7 @@ static bool refuse(struct explanation *e, int status, const char *why) {
 }
 
 static struct bytes without_port(struct bytes host) {
-    const char *colon = memrchr(host.at ? host.at : "", ':', host.len);
+    const char *colon = host.len ? memrchr(host.at, ':', host.len) : NULL;
     bool bracket = host.len && host.at[host.len - 1] == ']';
     return colon && !bracket ? (struct bytes){host.at, (size_t)(colon - host.at)} : host;
 }

@@ -247,7 +247,7 @@ static double standard_normal(uint64_t *state) {
 
 uint64_t mock_latency_draw(const struct mock_latency *l, uint64_t *state) {
     const double p99 = 2.3263478740408408; /* of the standard normal distribution */
-    double a = (double)l->a_ns, b = (double)l->b_ns, drawn = a;
+    double a = (double)l->a_ns, b = (double)l->b_ns, drawn = 0;
     switch (l->kind) {
     case MOCK_LATENCY_FIXED:
         return l->a_ns;
