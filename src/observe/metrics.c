@@ -277,11 +277,13 @@ static struct series *make_series(struct metric_family *f, const char *const *va
     }
     s->public.threads = f->metrics->threads;
     char *at = (char *)&s->values[f->labels];
-    s->text = strcpy(at, buf_cstr(&text));
+    s->text = memcpy(at, buf_cstr(&text), text.len + 1);
     at += text.len + 1;
     for (unsigned i = 0; i < f->labels; i++) {
-        s->values[i] = strcpy(at, values[i] ? values[i] : "");
-        at += strlen(at) + 1;
+        const char *value = values[i] ? values[i] : "";
+        size_t len = strlen(value) + 1;
+        s->values[i] = memcpy(at, value, len);
+        at += len;
     }
     buf_free(&text);
     return s;
