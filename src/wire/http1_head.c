@@ -29,6 +29,7 @@ struct parser {
     struct http1_head *head;
     bool is_request;
     bool host, chunked;
+    size_t length_digits;                         /* of the Content-Length that came first */
     bool close, kept, names_upgrade, has_upgrade; /* from Connection and Upgrade */
 };
 
@@ -48,12 +49,19 @@ static bool read_length(struct bytes text, uint64_t *length) {
     return *length <= INT64_MAX;
 }
 
-static int note_length(struct http1_head *head, struct bytes text) {
+/* The same length again must be spelt the same: of "00" and "0", another reader
+ * may say that they differ, and end the message elsewhere. */
+static int note_length(struct parser *p, struct bytes text) {
+    struct http1_head *head = p->head;
     uint64_t length;
-    if (!read_length(text, &length) || (head->has_content_length && length != head->content_length))
+    if (!read_length(text, &length))
+        return HTTP1_BAD_CONTENT_LENGTH;
+    if (head->has_content_length &&
+        (length != head->content_length || text.len != p->length_digits))
         return HTTP1_BAD_CONTENT_LENGTH;
     head->has_content_length = true;
     head->content_length = length;
+    p->length_digits = text.len;
     return 0;
 }
 
@@ -62,17 +70,17 @@ static int note_length(struct http1_head *head, struct bytes text) {
  * it. A request with them is either broken or an attack. */
 static int note_content_length(struct parser *p, struct bytes value) {
     if (p->is_request)
-        return p->head->has_content_length ? HTTP1_BAD_CONTENT_LENGTH : note_length(p->head, value);
+        return p->head->has_content_length ? HTTP1_BAD_CONTENT_LENGTH : note_length(p, value);
     const char *comma;
     while ((comma = memchr(value.at, ',', value.len))) {
         struct bytes part = {value.at, (size_t)(comma - value.at)};
-        int error = note_length(p->head, bytes_trim(part));
+        int error = note_length(p, bytes_trim(part));
         if (error)
             return error;
         value.len -= part.len + 1;
         value.at = comma + 1;
     }
-    return note_length(p->head, bytes_trim(value));
+    return note_length(p, bytes_trim(value));
 }
 
 /* 501 where the sender means well: chunked comes last if at all, and the rest

@@ -12,7 +12,8 @@ bytes is a smuggled one. Deliberate differences:
   empty lines before a request, malformed Host, targets of no valid form.
 
 Messages are made from parts, good and odd ones, then mutated byte by byte. The
-seed is printed; HTTP1_SEED repeats a run, HTTP1_MESSAGES makes it longer.
+seed is always the same, so that a change of something else never fails here;
+HTTP1_SEED takes another, HTTP1_MESSAGES makes it longer: `make soak` does both.
 HTTP1_DUMP names the program (tests/wire/http1_dump.c).
 """
 
@@ -25,7 +26,7 @@ import h11
 import pytest
 
 MESSAGES = int(os.environ.get("HTTP1_MESSAGES", "6000"))
-SEED = int(os.environ.get("HTTP1_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+SEED = int(os.environ.get("HTTP1_SEED", "1"))
 
 
 class Parsers:
