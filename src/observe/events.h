@@ -24,8 +24,8 @@
 struct event {
     uint64_t sequence; /* 1, 2, 3 … over all services, since the process began */
     uint64_t unix_ms;
-    char kind[24]; /* "state_change", "manual", "reload" … */
-    char service[64];
+    char kind[24];    /* "state_change", "manual", "reload" … */
+    char service[65]; /* a name has 64 bytes at most */
     char endpoint[64];
     char from[24], to[24];
     char cause[32];  /* "failure_rate", "probe_succeeded" … */

@@ -239,6 +239,8 @@ static const char *element_end(const char *at, const char *end) {
 }
 
 bool http_list_next(struct bytes *rest, struct bytes *element) {
+    if (!rest->len) /* may be nowhere at all */
+        return false;
     const char *at = rest->at, *end = rest->at + rest->len;
     while (at < end) {
         const char *stop = element_end(at, end);
