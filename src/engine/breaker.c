@@ -20,88 +20,13 @@
 #include "engine/breaker_priv.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
-#include "base/random.h"
-
-static void unlock_and_tell(struct swg_breaker *b, const struct swg__events *events) {
-    pthread_mutex_unlock(&b->lock);
+void swg__breaker_unlock_and_tell(struct swg_breaker *b, const struct swg__events *events) {
+    pthread_mutex_unlock(b->lock);
     if (!b->listener)
         return;
     for (uint32_t i = 0; i < events->count; i++)
         b->listener(b->listener_arg, &events->event[i]);
-}
-
-/* ---- life ---- */
-
-enum swg_error swg__breaker_prepare(struct swg__breaker_change *change,
-                                    const struct swg_breaker_options *options) {
-    enum swg_error error = swg__breaker_options_fill(&change->options, options);
-    if (error)
-        return error;
-    const struct swg_breaker_options *o = &change->options;
-    return swg__window_init(&change->window, o->window_calls, o->window_ns, o->slow_percent != 0, 0,
-                            0);
-}
-
-void swg__breaker_discard(struct swg__breaker_change *change) {
-    swg__window_free(&change->window);
-}
-
-enum swg_error swg_breaker_create(struct swg_breaker **out,
-                                  const struct swg_breaker_options *options, uint64_t seed,
-                                  uint64_t now_ns) {
-    struct swg__breaker_change change;
-    struct swg_breaker *b = NULL;
-    *out = NULL;
-    enum swg_error error = swg__breaker_prepare(&change, options);
-    if (error)
-        return error;
-    if (posix_memalign((void **)&b, alignof(struct swg_breaker), sizeof(*b)) != 0) {
-        swg__breaker_discard(&change);
-        return SWG_ERR_NOMEM;
-    }
-    *b = (struct swg_breaker){.options = change.options, .window = change.window};
-    pthread_mutex_init(&b->lock, NULL);
-    b->random = random_mix(seed ^ UINT64_C(0x6272656b6572));
-    swg__set(&b->since_ns, now_ns);
-    swg__window_clear(&b->window, 0, now_ns);
-    swg__set(&b->manual_until_ns, SWG_NEVER);
-    atomic_store_explicit(&b->control, UINT64_C(1) << SWG__GENERATION_SHIFT, memory_order_release);
-    swg__breaker_publish(b, now_ns);
-    *out = b;
-    return SWG_OK;
-}
-
-void swg_breaker_destroy(struct swg_breaker *b) {
-    if (!b)
-        return;
-    swg__window_free(&b->window);
-    pthread_mutex_destroy(&b->lock);
-    free(b);
-}
-
-void swg__breaker_commit(struct swg_breaker *b, struct swg__breaker_change *change,
-                         uint64_t now_ns) {
-    struct swg__events events = {0};
-    pthread_mutex_lock(&b->lock);
-    swg__breaker_advance(b, &events, now_ns);
-    struct swg__window old = b->window;
-    swg__window_move(&change->window, &old, swg__breaker_successes(b), now_ns);
-    b->window = change->window;
-    b->options = change->options;
-    swg__breaker_publish(b, now_ns);
-    unlock_and_tell(b, &events);
-    swg__window_free(&old);
-}
-
-enum swg_error swg_breaker_configure(struct swg_breaker *b,
-                                     const struct swg_breaker_options *options, uint64_t now_ns) {
-    struct swg__breaker_change change;
-    enum swg_error error = swg__breaker_prepare(&change, options);
-    if (!error)
-        swg__breaker_commit(b, &change, now_ns);
-    return error;
 }
 
 void swg_breaker_listen(struct swg_breaker *b, swg_breaker_listener *listener, void *arg) {
@@ -130,8 +55,9 @@ static enum swg_refusal refuse(struct swg_breaker *b, struct swg_permit *permit,
         [SWG_REFUSED_HALF_OPEN_FULL] = SWG__SHUT_FULL,
         [SWG_REFUSED_RAMPING] = SWG__SHUT_RAMPING,
     };
-    unsigned slot = swg__slot();
-    swg__slot_add(&b->shards[slot].shut[index[why]], slot, 1);
+    unsigned slot;
+    struct swg__breaker_shard *s = swg__breaker_place(b, &slot);
+    swg__slot_add(&s->shut[index[why]], slot, 1);
     permit->state = 0;
     return why;
 }
@@ -145,9 +71,9 @@ static bool ramp_admits(const struct swg_breaker *b, uint64_t random, uint64_t e
 static enum swg_refusal admit_locked(struct swg_breaker *b, struct swg_permit *permit,
                                      uint64_t now_ns) {
     struct swg__events events = {0};
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(b->lock);
     enum swg_refusal refusal = swg__breaker_admit_locked(b, &events, permit, now_ns);
-    unlock_and_tell(b, &events);
+    swg__breaker_unlock_and_tell(b, &events);
     if (refusal)
         return refuse(b, permit, refusal);
     permit->started_ns = now_ns;
@@ -254,8 +180,8 @@ enum swg_refusal swg_breaker_peek(const struct swg_breaker *b, uint64_t now_ns,
 /* A result that decides nothing: late, neutral, or admitted past the breaker. */
 static void count_beside(struct swg_breaker *b, const struct swg_permit *permit,
                          enum swg_outcome_kind kind, bool late, uint64_t now_ns) {
-    unsigned slot = swg__slot();
-    struct swg__breaker_shard *s = &b->shards[slot];
+    unsigned slot;
+    struct swg__breaker_shard *s = swg__breaker_place(b, &slot);
     uint64_t latency_ns = now_ns > permit->started_ns ? now_ns - permit->started_ns : 0;
     bool slow = !(permit->flags & SWG__MARKED) && kind != SWG_OVERLOAD && kind != SWG_IGNORED &&
                 latency_ns >= swg__get(&b->slow_ns);
@@ -273,13 +199,13 @@ static void count_beside(struct swg_breaker *b, const struct swg_permit *permit,
 static void record_locked(struct swg_breaker *b, struct swg_permit *permit,
                           enum swg_outcome_kind kind, uint64_t retry_after_ns, uint64_t now_ns) {
     struct swg__events events = {0};
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(b->lock);
     swg__breaker_advance(b, &events, now_ns);
     if (swg__control_generation(swg__control(b)) == permit->generation)
         swg__breaker_result(b, &events, permit, kind, retry_after_ns, now_ns);
     else
         count_beside(b, permit, kind, true, now_ns);
-    unlock_and_tell(b, &events);
+    swg__breaker_unlock_and_tell(b, &events);
 }
 
 /* Neutral outcomes while closed: a cancelled call that is not old, and what
@@ -323,9 +249,10 @@ void swg_breaker_record(struct swg_breaker *b, struct swg_permit *permit,
                              now_ns < swg__get(&b->bucket_end_ns) &&
                              latency_ns < swg__get(&b->slow_ns),
                          1)) {
-        unsigned slot = swg__slot();
-        swg__slot_add(&b->shards[slot].successes, slot, 1);
-        swg__set(&b->shards[slot].last_success_ns, now_ns);
+        unsigned slot;
+        struct swg__breaker_shard *s = swg__breaker_place(b, &slot);
+        swg__slot_add(&s->successes, slot, 1);
+        swg__set(&s->last_success_ns, now_ns);
         return;
     }
     record_rest(b, permit, kind, retry_after_ns, now_ns);
@@ -336,11 +263,11 @@ void swg_breaker_overdue(struct swg_breaker *b, struct swg_permit *permit, uint6
     uint64_t latency_ns = now_ns > permit->started_ns ? now_ns - permit->started_ns : 0;
     if (permit->state != SWG__PERMIT_OUT || permit->flags || latency_ns < swg__get(&b->slow_ns))
         return;
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(b->lock);
     swg__breaker_advance(b, &events, now_ns);
     if (swg__control_generation(swg__control(b)) == permit->generation)
         swg__breaker_mark(b, &events, permit, now_ns);
-    unlock_and_tell(b, &events);
+    swg__breaker_unlock_and_tell(b, &events);
 }
 
 uint64_t swg_breaker_slow_call_ns(const struct swg_breaker *b) {
@@ -349,13 +276,13 @@ uint64_t swg_breaker_slow_call_ns(const struct swg_breaker *b) {
 
 void swg_breaker_note_failure(struct swg_breaker *b, uint64_t generation, uint64_t now_ns) {
     struct swg__events events = {0};
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(b->lock);
     swg__breaker_advance(b, &events, now_ns);
     uint64_t control = swg__control(b);
     if (swg__control_generation(control) == generation &&
         swg__control_manual(control) != SWG_DISABLED)
         swg__breaker_note(b, &events, now_ns);
-    unlock_and_tell(b, &events);
+    swg__breaker_unlock_and_tell(b, &events);
 }
 
 /* ---- operators ---- */
@@ -363,36 +290,34 @@ void swg_breaker_note_failure(struct swg_breaker *b, uint64_t generation, uint64
 void swg_breaker_force(struct swg_breaker *b, enum swg_breaker_manual manual, uint64_t for_ns,
                        uint64_t now_ns) {
     struct swg__events events = {0};
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(b->lock);
     swg__breaker_advance(b, &events, now_ns);
     swg__breaker_set_manual(b, &events, manual, for_ns, now_ns);
-    unlock_and_tell(b, &events);
+    swg__breaker_unlock_and_tell(b, &events);
 }
 
 void swg_breaker_reset(struct swg_breaker *b, uint64_t now_ns) {
     struct swg__events events = {0};
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(b->lock);
     swg__breaker_advance(b, &events, now_ns);
     swg__breaker_clear(b, &events, now_ns);
-    unlock_and_tell(b, &events);
+    swg__breaker_unlock_and_tell(b, &events);
 }
 
 void swg_breaker_probe_now(struct swg_breaker *b, uint64_t now_ns) {
     struct swg__events events = {0};
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(b->lock);
     swg__breaker_advance(b, &events, now_ns);
     uint64_t control = swg__control(b);
     bool open = swg__control_state(control) == SWG_OPEN && !(control & SWG__MANUAL);
-    if (open && now_ns < b->open_until_ns) {
-        b->open_until_ns = now_ns;
+    if (open && now_ns < swg__get(&b->gate_ns))
         swg__set(&b->gate_ns, now_ns);
-    }
-    unlock_and_tell(b, &events);
+    swg__breaker_unlock_and_tell(b, &events);
 }
 
 void swg_breaker_tick(struct swg_breaker *b, uint64_t now_ns) {
     struct swg__events events = {0};
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(b->lock);
     swg__breaker_advance(b, &events, now_ns);
-    unlock_and_tell(b, &events);
+    swg__breaker_unlock_and_tell(b, &events);
 }

@@ -1,6 +1,7 @@
 /* breaker_priv.h - the layout of a breaker, and what its files share.
  *
  *   breaker.c          the public face: admit, record, and the paths without a lock
+ *   breaker_life.c     create, configure, destroy; wide and slim
  *   breaker_state.c    the state machine, under the lock
  *   breaker_options.c  defaults and ranges
  *   breaker_stats.c    reading and checking
@@ -59,23 +60,42 @@ enum {
  * are those in windows; `beside`, by outcome, all results that never were in
  * one by this number: late ones, neutral ones, failures. */
 struct swg__breaker_shard {
-    alignas(2 * SWG__LINE) _Atomic uint64_t successes;
+    _Atomic uint64_t successes;
     _Atomic uint64_t last_success_ns, last_failure_ns; /* the slot's last: plain stores */
     _Atomic uint64_t beside[SWG_IGNORED + 1];
     _Atomic uint64_t slow, late;
     _Atomic uint64_t shut[SWG__SHUT_COUNT];
 };
 
-enum { SWG__PROBES_MAX = 64 };
+/* One a slot, each on lines of its own. */
+struct swg__breaker_wide {
+    alignas(2 * SWG__LINE) struct swg__breaker_shard shard;
+};
 
+enum { SWG__PROBES_MAX = 64, SWG__LEASES_FEW = 2 };
+
+/* Options with all defaults filled in. Immutable and counted, so that the many
+ * breakers of a registry share one. `options` is first: a pointer to it is one
+ * to the whole. */
+struct swg__rules {
+    struct swg_breaker_options options;
+    atomic_uint references; /* of breakers; the last release frees, so acquire-release */
+};
+
+/* A breaker has one of two shapes, and each decides the same. A wide one (by
+ * swg_breaker_create()) has a shard a slot, so that threads do not meet. A
+ * slim one (of a registry of many) has its one shard `home`, to which all
+ * threads add atomically, and a lock that it shares with others. It may be
+ * given wide shards while it runs. */
 struct swg_breaker {
     /* Read by every call without a lock; written under it, rarely. `control`
      * is stored with release after the others and loaded with acquire before
      * them, so that who sees a state also sees its times, or newer ones. Newer
      * ones do no harm: whatever is decided by them without the lock is what a
      * call a moment later would have got, and all else is decided again under
-     * the lock. The others are relaxed: alone, each is only a threshold. */
-    alignas(SWG__LINE) _Atomic uint64_t control;
+     * the lock. The others are relaxed: alone, each is only a threshold. Together
+     * they are a cache line, which wide breakers are aligned to. */
+    _Atomic uint64_t control;
     _Atomic uint64_t bucket_end_ns; /* a success from here on takes the lock and turns the window */
     _Atomic uint64_t slow_ns;       /* slow_call_ns where set or needed by slow_percent; SWG_OFF */
     _Atomic uint64_t stale_ns;      /* a cancelled call that is older counts; SWG_OFF: never */
@@ -83,31 +103,46 @@ struct swg_breaker {
                                        earliest end of a lease. Before it, calls are refused */
     _Atomic uint64_t manual_until_ns;
     _Atomic uint64_t closed_ns; /* since when closed after an open time; 0: never was open */
-    _Atomic uint64_t ramp_ns;   /* options.ramp_ns */
+    /* SWG__SLOTS shards, or NULL: all use home. Set at most once in a breaker's
+     * life, with release, when the shards are zero; loaded with acquire. */
+    struct swg__breaker_wide *_Atomic wide;
+    _Atomic uint64_t ramp_ns; /* options.ramp_ns */
 
     /* Guarded by the lock. */
-    alignas(SWG__LINE) pthread_mutex_t lock;
-    struct swg_breaker_options options; /* filled in */
+    pthread_mutex_t *lock;
+    const struct swg_breaker_options *options; /* of a struct swg__rules; a reference */
     struct swg__window window;
     uint64_t random;
     uint64_t sequence;         /* of the last event */
     _Atomic uint64_t since_ns; /* of the present state; written under the lock, relaxed */
-    uint64_t opened_ns, open_until_ns;
+    uint64_t opened_ns;
     _Atomic uint64_t left_ns; /* when it last left closed; written under the lock, relaxed */
     uint64_t last_open_ns;
     uint32_t reopenings;
     uint32_t consecutive;
     uint64_t notes; /* failures by note, which are no calls */
     uint32_t probe_successes;
-    uint64_t probes_out; /* bit i: slot i+1 is out */
-    uint64_t lease_end_ns[SWG__PROBES_MAX];
+    uint32_t lease_capacity;
+    uint64_t probes_out;    /* bit i: slot i+1 is out */
+    uint64_t *lease_end_ns; /* of lease_capacity: leases_few, or memory of its own */
+    uint64_t leases_few[SWG__LEASES_FEW];
 
     /* Set before the first call; read without a lock. */
     swg_breaker_listener *listener;
     void *listener_arg;
 
-    struct swg__breaker_shard shards[SWG__SLOTS];
+    struct swg__breaker_shard home;
 };
+
+/* Where this thread counts. *slot is for swg__slot_add(): one of the shared
+ * ones in a shard that others add to. */
+static inline struct swg__breaker_shard *swg__breaker_place(struct swg_breaker *b, unsigned *slot) {
+    struct swg__breaker_wide *wide = atomic_load_explicit(&b->wide, memory_order_acquire);
+    if (__builtin_expect(wide != NULL, 1))
+        return &wide[*slot = swg__slot()].shard;
+    *slot = SWG__SLOTS_OWN;
+    return &b->home;
+}
 
 /* Events of one operation: told after the lock is released. A state can change
  * at most thrice in one: expiry, lease, and what the operation itself does. */
@@ -163,17 +198,37 @@ void swg__breaker_clear(struct swg_breaker *, struct swg__events *, uint64_t now
 void swg__breaker_publish(struct swg_breaker *, uint64_t now_ns);
 uint64_t swg__breaker_lease_min(const struct swg_breaker *);
 
-/* ---- breaker.c: for the policy ---- */
+/* ---- breaker_life.c ---- */
 
-/* A configure in two steps, so that several breakers change all or none. */
+enum swg_error swg__rules_create(struct swg__rules **out, const struct swg_breaker_options *);
+struct swg__rules *swg__rules_hold(struct swg__rules *);
+void swg__rules_release(struct swg__rules *);
+
+/* A configure in two steps, so that several breakers change all or none. A
+ * discard also after the commit: it frees what the breaker had before. */
 struct swg__breaker_change {
-    struct swg_breaker_options options;
+    struct swg__rules *rules;
     struct swg__window window;
+    uint64_t *leases; /* NULL: few are enough */
 };
 enum swg_error swg__breaker_prepare(struct swg__breaker_change *,
                                     const struct swg_breaker_options *);
+/* The same with rules that are shared; takes a reference. */
+enum swg_error swg__breaker_prepare_shared(struct swg__breaker_change *, struct swg__rules *);
 void swg__breaker_commit(struct swg_breaker *, struct swg__breaker_change *, uint64_t now_ns);
 void swg__breaker_discard(struct swg__breaker_change *);
+
+/* Makes a slim breaker in memory that is the caller's; takes over `change`. No permit of
+ * an earlier life of this memory has `generation` or a later one. */
+void swg__breaker_init(struct swg_breaker *, struct swg__breaker_change *change,
+                       pthread_mutex_t *lock, uint64_t generation, uint64_t seed, uint64_t now_ns);
+void swg__breaker_deinit(struct swg_breaker *);
+/* Gives it a shard a slot; nothing if it has them, or if memory is short. */
+void swg__breaker_widen(struct swg_breaker *);
+
+/* ---- breaker.c: for its other files, and for the policy ---- */
+
+void swg__breaker_unlock_and_tell(struct swg_breaker *, const struct swg__events *);
 
 /* Admits past the breaker: the result counts in totals only. Refuses only
  * FORCED_OPEN. */

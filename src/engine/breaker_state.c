@@ -40,9 +40,10 @@ static uint64_t add_time(uint64_t at_ns, uint64_t for_ns) {
 }
 
 uint64_t swg__breaker_successes(const struct swg_breaker *b) {
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < SWG__SLOTS; i++)
-        sum += swg__get(&b->shards[i].successes);
+    const struct swg__breaker_wide *wide = atomic_load_explicit(&b->wide, memory_order_acquire);
+    uint64_t sum = swg__get(&b->home.successes);
+    for (unsigned i = 0; wide && i < SWG__SLOTS; i++)
+        sum += swg__get(&wide[i].shard.successes);
     return sum;
 }
 
@@ -59,7 +60,7 @@ static void note_event(struct swg_breaker *b, struct swg__events *events, uint64
         .manual_from = swg__control_manual(from),
         .manual_to = swg__control_manual(to),
         .cause = cause,
-        .open_until_ns = swg__control_state(to) == SWG_OPEN ? b->open_until_ns : 0,
+        .open_until_ns = swg__control_state(to) == SWG_OPEN ? swg__get(&b->gate_ns) : 0,
         .calls = saturate_32(t.calls),
         .bad_calls = saturate_32(t.failures),
         .slow_calls = saturate_32(t.slow),
@@ -77,7 +78,6 @@ static void prepare_closed(struct swg_breaker *b, bool recovered, uint64_t at_ns
 
 static void prepare_open(struct swg_breaker *b, uint64_t until_ns, uint64_t at_ns) {
     b->opened_ns = at_ns;
-    b->open_until_ns = until_ns;
     swg__set(&b->gate_ns, until_ns);
 }
 
@@ -89,7 +89,7 @@ static void enter(struct swg_breaker *b, struct swg__events *events, enum swg_br
                        (uint64_t)manual << SWG__MANUAL_SHIFT | (uint64_t)state;
     if (state == SWG_HALF_OPEN)
         swg__set(&b->gate_ns, 0);
-    if (state == SWG_CLOSED && swg__get(&b->closed_ns) && b->options.ramp_ns)
+    if (state == SWG_CLOSED && swg__get(&b->closed_ns) && b->options->ramp_ns)
         control |= SWG__RAMP;
     if (swg__control_state(old) == SWG_CLOSED && state != SWG_CLOSED)
         swg__set(&b->left_ns, at_ns);
@@ -107,7 +107,7 @@ static void enter(struct swg_breaker *b, struct swg__events *events, enum swg_br
  * must not shut it out for years. At the cap the variation goes downwards
  * only, or half of all breakers would end together. */
 static uint64_t next_open_ns(struct swg_breaker *b, uint64_t retry_after_ns) {
-    const struct swg_breaker_options *o = &b->options;
+    const struct swg_breaker_options *o = b->options;
     uint64_t d = o->open_ns;
     for (uint32_t i = 0; i < b->reopenings && d < o->open_max_ns; i++)
         d *= 2;
@@ -213,24 +213,24 @@ void swg__breaker_advance(struct swg_breaker *b, struct swg__events *events, uin
     else if (swg__control_state(control) == SWG_HALF_OPEN && now_ns >= swg__breaker_lease_min(b))
         reopen(b, events, "probe_lease", false, 0, swg__breaker_lease_min(b));
     control = swg__control(b);
-    if ((control & SWG__RAMP) && now_ns >= add_time(swg__get(&b->closed_ns), b->options.ramp_ns))
+    if ((control & SWG__RAMP) && now_ns >= add_time(swg__get(&b->closed_ns), b->options->ramp_ns))
         atomic_store_explicit(&b->control, control & ~(uint64_t)SWG__RAMP, memory_order_release);
 }
 
 /* ---- half-open ---- */
 
 static void update_gate(struct swg_breaker *b) {
-    bool free_slot = (uint32_t)__builtin_popcountll(b->probes_out) < b->options.probes;
+    bool free_slot = (uint32_t)__builtin_popcountll(b->probes_out) < b->options->probes;
     swg__set(&b->gate_ns, free_slot ? 0 : swg__breaker_lease_min(b));
 }
 
 static enum swg_refusal take_probe(struct swg_breaker *b, struct swg_permit *permit,
                                    uint64_t now_ns) {
-    if ((uint32_t)__builtin_popcountll(b->probes_out) >= b->options.probes)
+    if ((uint32_t)__builtin_popcountll(b->probes_out) >= b->options->probes)
         return SWG_REFUSED_HALF_OPEN_FULL;
     uint32_t slot = (uint32_t)__builtin_ctzll(~b->probes_out);
     b->probes_out |= UINT64_C(1) << slot;
-    b->lease_end_ns[slot] = add_time(now_ns, b->options.probe_lease_ns);
+    b->lease_end_ns[slot] = add_time(now_ns, b->options->probe_lease_ns);
     update_gate(b);
     permit->probe = slot + 1;
     return SWG_ADMITTED;
@@ -256,7 +256,7 @@ enum swg_refusal swg__breaker_admit_locked(struct swg_breaker *b, struct swg__ev
     if (swg__control_manual(control) == SWG_DISABLED)
         permit->flags = SWG__UNCOUNTED;
     if (swg__control_state(control) == SWG_OPEN) {
-        if (now_ns < b->open_until_ns)
+        if (now_ns < swg__get(&b->gate_ns))
             return SWG_REFUSED_OPEN;
         enter(b, events, SWG_HALF_OPEN, SWG_AUTOMATIC, "probe_due", none, now_ns);
     }
@@ -275,8 +275,8 @@ static void probe_failed(struct swg_breaker *b, struct swg__events *events, bool
 
 static void count_result(struct swg_breaker *b, enum swg_outcome_kind kind, bool slow,
                          uint64_t now_ns) {
-    unsigned slot = swg__slot();
-    struct swg__breaker_shard *s = &b->shards[slot];
+    unsigned slot;
+    struct swg__breaker_shard *s = swg__breaker_place(b, &slot);
     swg__slot_add(&s->beside[kind], slot, 1);
     if (slow)
         swg__slot_add(&s->slow, slot, 1);
@@ -287,7 +287,7 @@ static void count_result(struct swg_breaker *b, enum swg_outcome_kind kind, bool
 }
 
 static const char *trip_cause(const struct swg_breaker *b, struct swg__tally t) {
-    const struct swg_breaker_options *o = &b->options;
+    const struct swg_breaker_options *o = b->options;
     if (o->consecutive && b->consecutive >= o->consecutive)
         return "consecutive";
     if (o->failures && t.failures >= o->failures)
@@ -305,8 +305,8 @@ static const char *trip_cause(const struct swg_breaker *b, struct swg__tally t) 
  * bad calls but is too small to be judged, a success can complete it. Once it
  * is large enough a success only lowers the rates, until the bucket turns. */
 static bool is_dirty(const struct swg_breaker *b, struct swg__tally t) {
-    bool rates = b->options.failure_percent || b->options.slow_percent;
-    return b->consecutive > 0 || (rates && t.calls < b->options.calls_min && t.failures + t.slow);
+    bool rates = b->options->failure_percent || b->options->slow_percent;
+    return b->consecutive > 0 || (rates && t.calls < b->options->calls_min && t.failures + t.slow);
 }
 
 static void set_dirty(struct swg_breaker *b, bool dirty) {
@@ -324,8 +324,9 @@ static void count_and_judge(struct swg_breaker *b, struct swg__events *events, b
     swg__window_settle(&b->window, successes, now_ns);
     swg__set(&b->bucket_end_ns, swg__window_end_ns(&b->window));
     if (success) {
-        unsigned slot = swg__slot();
-        swg__slot_add(&b->shards[slot].successes, slot, 1);
+        unsigned slot;
+        struct swg__breaker_shard *s = swg__breaker_place(b, &slot);
+        swg__slot_add(&s->successes, slot, 1);
         successes++;
     }
     swg__window_add(&b->window, successes, result);
@@ -341,9 +342,9 @@ static void count_and_judge(struct swg_breaker *b, struct swg__events *events, b
 
 static void closed_success(struct swg_breaker *b, struct swg__events *events, bool slow,
                            uint64_t now_ns) {
-    unsigned slot = swg__slot();
-    struct swg__breaker_shard *s = &b->shards[slot];
-    struct swg__tally result = {0, 0, slow && b->options.slow_percent};
+    unsigned slot;
+    struct swg__breaker_shard *s = swg__breaker_place(b, &slot);
+    struct swg__tally result = {0, 0, slow && b->options->slow_percent};
     b->consecutive = 0;
     if (slow)
         swg__slot_add(&s->slow, slot, 1);
@@ -360,7 +361,7 @@ static void closed_bad(struct swg_breaker *b, struct swg__events *events, struct
 static void closed_result(struct swg_breaker *b, struct swg__events *events, bool marked,
                           enum swg_outcome_kind kind, uint64_t latency_ns, uint64_t retry_after_ns,
                           uint64_t now_ns) {
-    bool slow_rule = b->options.slow_percent != 0;
+    bool slow_rule = b->options->slow_percent != 0;
     bool slow = !marked && kind <= SWG_CANCELLED && kind != SWG_OVERLOAD &&
                 latency_ns >= swg__get(&b->slow_ns);
     bool stale = !marked && latency_ns >= swg__get(&b->stale_ns);
@@ -382,13 +383,13 @@ static void probe_result(struct swg_breaker *b, struct swg__events *events,
                          uint64_t latency_ns, uint64_t retry_after_ns, uint64_t now_ns) {
     bool slow =
         kind <= SWG_CANCELLED && kind != SWG_OVERLOAD && latency_ns >= swg__get(&b->slow_ns);
-    bool bad = kind == SWG_FAILURE || (kind == SWG_SUCCESS && slow && b->options.slow_percent) ||
+    bool bad = kind == SWG_FAILURE || (kind == SWG_SUCCESS && slow && b->options->slow_percent) ||
                (kind == SWG_CANCELLED && latency_ns >= swg__get(&b->stale_ns));
     give_back_probe(b, permit);
     count_result(b, kind, slow, now_ns);
     if (bad)
         probe_failed(b, events, slow, retry_after_ns, now_ns);
-    else if (kind == SWG_SUCCESS && ++b->probe_successes >= b->options.close_after)
+    else if (kind == SWG_SUCCESS && ++b->probe_successes >= b->options->close_after)
         close_by_probes(b, events, now_ns);
 }
 
@@ -405,10 +406,11 @@ void swg__breaker_result(struct swg_breaker *b, struct swg__events *events,
 
 void swg__breaker_mark(struct swg_breaker *b, struct swg__events *events, struct swg_permit *permit,
                        uint64_t now_ns) {
-    unsigned slot = swg__slot();
-    bool slow_rule = b->options.slow_percent != 0;
+    unsigned slot;
+    struct swg__breaker_shard *s = swg__breaker_place(b, &slot);
+    bool slow_rule = b->options->slow_percent != 0;
     permit->flags |= SWG__MARKED;
-    swg__slot_add(&b->shards[slot].slow, slot, 1);
+    swg__slot_add(&s->slow, slot, 1);
     if (swg__control_state(swg__control(b)) == SWG_HALF_OPEN)
         probe_failed(b, events, true, 0, now_ns);
     else
@@ -416,8 +418,9 @@ void swg__breaker_mark(struct swg_breaker *b, struct swg__events *events, struct
 }
 
 void swg__breaker_note(struct swg_breaker *b, struct swg__events *events, uint64_t now_ns) {
+    unsigned slot;
     b->notes++;
-    swg__set(&b->shards[swg__slot()].last_failure_ns, now_ns);
+    swg__set(&swg__breaker_place(b, &slot)->last_failure_ns, now_ns);
     if (swg__control_state(swg__control(b)) == SWG_HALF_OPEN)
         probe_failed(b, events, false, 0, now_ns);
     else if (swg__control_state(swg__control(b)) == SWG_CLOSED)
@@ -427,7 +430,7 @@ void swg__breaker_note(struct swg_breaker *b, struct swg__events *events, uint64
 /* ---- after options changed ---- */
 
 void swg__breaker_publish(struct swg_breaker *b, uint64_t now_ns) {
-    const struct swg_breaker_options *o = &b->options;
+    const struct swg_breaker_options *o = b->options;
     uint64_t set_ns = o->slow_call_ns;
     swg__set(&b->slow_ns, set_ns ? set_ns : SWG_OFF);
     swg__set(&b->stale_ns, set_ns ? set_ns : SWG_SECONDS(1));

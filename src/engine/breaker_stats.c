@@ -42,13 +42,12 @@ static void read_state(const struct swg_breaker *b, struct swg_breaker_stats *ou
         out->manual_until_ns = SWG_NEVER;
     }
     out->probe_due =
-        out->state == SWG_OPEN && out->manual == SWG_AUTOMATIC && now_ns >= b->open_until_ns;
-    out->open_until_ns = out->state == SWG_OPEN ? b->open_until_ns : 0;
+        out->state == SWG_OPEN && out->manual == SWG_AUTOMATIC && now_ns >= swg__get(&b->gate_ns);
+    out->open_until_ns = out->state == SWG_OPEN ? swg__get(&b->gate_ns) : 0;
 }
 
 void swg_breaker_read(const struct swg_breaker *b, struct swg_breaker_stats *out, uint64_t now_ns) {
-    /* The lock is not part of the value: reading leaves the breaker as it is. */
-    pthread_mutex_t *lock = (pthread_mutex_t *)&b->lock;
+    pthread_mutex_t *lock = b->lock;
     *out = (struct swg_breaker_stats){0};
     pthread_mutex_lock(lock);
     read_state(b, out, now_ns);
@@ -62,17 +61,19 @@ void swg_breaker_read(const struct swg_breaker *b, struct swg_breaker_stats *out
     out->window_calls = saturate_32(t.calls);
     out->window_failures = saturate_32(t.failures);
     out->window_slow = saturate_32(t.slow);
-    for (unsigned i = 0; i < SWG__SLOTS; i++)
-        read_shard(&b->shards[i], out);
+    read_shard(&b->home, out);
+    const struct swg__breaker_wide *wide = atomic_load_explicit(&b->wide, memory_order_acquire);
+    for (unsigned i = 0; wide && i < SWG__SLOTS; i++)
+        read_shard(&wide[i].shard, out);
     out->calls = out->successes + out->failures + out->overloads + out->cancelled + out->ignored;
     out->failures += b->notes;
     pthread_mutex_unlock(lock);
 }
 
 static void check_half_open(const struct swg_breaker *b) {
-    bool free_slot = (uint32_t)__builtin_popcountll(b->probes_out) < b->options.probes;
+    bool free_slot = (uint32_t)__builtin_popcountll(b->probes_out) < b->options->probes;
     assert(swg__get(&b->gate_ns) == (free_slot ? 0 : swg__breaker_lease_min(b)));
-    assert(b->probe_successes < b->options.close_after);
+    assert(b->probe_successes < b->options->close_after);
 }
 
 static void check_state(const struct swg_breaker *b) {
@@ -87,10 +88,10 @@ static void check_state(const struct swg_breaker *b) {
     assert(manual != SWG_AUTOMATIC || swg__get(&b->manual_until_ns) == SWG_NEVER);
     if (state == SWG_CLOSED)
         assert(swg__get(&b->gate_ns) == 0);
-    else if (state == SWG_OPEN)
-        assert(swg__get(&b->gate_ns) == b->open_until_ns);
-    else
+    else if (state == SWG_HALF_OPEN)
         check_half_open(b);
+    assert(b->lease_capacity >= b->options->probes && b->lease_capacity <= SWG__PROBES_MAX);
+    assert(b->lease_capacity == SWG__PROBES_MAX || b->probes_out >> b->lease_capacity == 0);
 }
 
 /* The dirty bit may not be missing where a success decides something. Asked
@@ -103,14 +104,14 @@ static void check_dirty(const struct swg_breaker *b) {
 }
 
 void swg_breaker_check(const struct swg_breaker *b) {
-    pthread_mutex_t *lock = (pthread_mutex_t *)&b->lock;
+    pthread_mutex_t *lock = b->lock;
     pthread_mutex_lock(lock);
     uint64_t successes = swg__breaker_successes(b);
     check_state(b);
     check_dirty(b);
     swg__window_check(&b->window, successes);
     assert(swg__get(&b->bucket_end_ns) == swg__window_end_ns(&b->window));
-    assert(b->options.slow_percent == 0 || swg__get(&b->slow_ns) != SWG_OFF);
+    assert(b->options->slow_percent == 0 || swg__get(&b->slow_ns) != SWG_OFF);
     pthread_mutex_unlock(lock);
 }
 

@@ -217,8 +217,10 @@ static void apply(struct swg_policy *p, const struct swg_policy *old,
                   const struct swg_policy_options *o, struct swg__breaker_change *changes,
                   uint64_t now_ns) {
     pass_on_manual(p, old, now_ns);
-    for (uint32_t i = 0; i < p->endpoint_count; i++)
+    for (uint32_t i = 0; i < p->endpoint_count; i++) {
         swg__breaker_commit(p->endpoints[i]->breaker, &changes[i], now_ns);
+        swg__breaker_discard(&changes[i]);
+    }
     swg_bulkhead_configure(p->bulkhead, &o->bulkhead);
     swg_budget_configure(p->budget, &o->budget);
 }

@@ -119,6 +119,16 @@ static void calls_move(struct swg__window *to, const struct swg__window *from, u
 
 /* ---- windows of time ---- */
 
+static void add_32(uint32_t *to, uint64_t n) {
+    *to = n > UINT32_MAX - *to ? UINT32_MAX : *to + (uint32_t)n;
+}
+
+static void bucket_add(struct swg__bucket *b, uint64_t calls, uint64_t failures, uint64_t slow) {
+    b->calls += calls;
+    add_32(&b->failures, failures);
+    add_32(&b->slow, slow);
+}
+
 /* How many buckets have ended by now. */
 static uint64_t time_steps(const struct swg__window *w, uint64_t now_ns) {
     return now_ns < w->end_ns ? 0 : (now_ns - w->end_ns) / w->width_ns + 1;
@@ -132,7 +142,7 @@ static void time_settle(struct swg__window *w, uint64_t successes, uint64_t now_
     w->base = successes;
     for (uint64_t i = 0; i < steps && i < SWG__BUCKETS; i++) {
         w->present = (w->present + 1) % SWG__BUCKETS;
-        w->buckets[w->present] = (struct swg__tally){0};
+        w->buckets[w->present] = (struct swg__bucket){0};
     }
     w->end_ns += steps * w->width_ns;
 }
@@ -142,7 +152,7 @@ static struct swg__tally time_read(const struct swg__window *w, uint64_t success
     struct swg__tally sum = {0};
     uint64_t steps = time_steps(w, now_ns);
     for (uint64_t age = 0; age + steps < SWG__BUCKETS; age++) {
-        const struct swg__tally *b = &w->buckets[(w->present + SWG__BUCKETS - age) % SWG__BUCKETS];
+        const struct swg__bucket *b = &w->buckets[(w->present + SWG__BUCKETS - age) % SWG__BUCKETS];
         sum.calls += b->calls + (age == 0 ? successes - w->base : 0);
         sum.failures += b->failures;
         sum.slow += b->slow;
@@ -154,7 +164,7 @@ static struct swg__tally time_read(const struct swg__window *w, uint64_t success
 static void time_move(struct swg__window *to, const struct swg__window *from, uint64_t successes,
                       uint64_t now_ns) {
     for (uint64_t age = 0; age < SWG__BUCKETS; age++) {
-        struct swg__tally b = from->buckets[(from->present + SWG__BUCKETS - age) % SWG__BUCKETS];
+        struct swg__bucket b = from->buckets[(from->present + SWG__BUCKETS - age) % SWG__BUCKETS];
         if (age == 0)
             b.calls += successes - from->base;
         uint64_t back = age * from->width_ns;
@@ -162,10 +172,8 @@ static void time_move(struct swg__window *to, const struct swg__window *from, ui
         uint64_t steps = end >= now_ns ? 0 : (now_ns - end) / to->width_ns + 1;
         if (steps >= SWG__BUCKETS)
             continue;
-        struct swg__tally *into = &to->buckets[(to->present + SWG__BUCKETS - steps) % SWG__BUCKETS];
-        into->calls += b.calls;
-        into->failures += b.failures;
-        into->slow += b.slow;
+        bucket_add(&to->buckets[(to->present + SWG__BUCKETS - steps) % SWG__BUCKETS], b.calls,
+                   b.failures, b.slow);
     }
 }
 
@@ -174,12 +182,13 @@ static void time_move(struct swg__window *to, const struct swg__window *from, ui
 enum swg_error swg__window_init(struct swg__window *w, uint32_t calls_max, uint64_t window_ns,
                                 bool with_slow, uint64_t successes, uint64_t now_ns) {
     *w = (struct swg__window){.calls_max = calls_max};
-    w->width_ns = (window_ns + SWG__BUCKETS - 1) / SWG__BUCKETS;
-    if (w->width_ns == 0)
-        w->width_ns = 1;
-    if (positions_init(&w->failures, calls_max) != SWG_OK)
+    if (calls_max == 0) {
+        w->width_ns = (window_ns + SWG__BUCKETS - 1) / SWG__BUCKETS;
+        if (w->width_ns == 0)
+            w->width_ns = 1;
+    } else if (positions_init(&w->failures, calls_max) != SWG_OK) {
         return SWG_ERR_NOMEM;
-    if (positions_init(&w->slow, with_slow ? calls_max : 0) != SWG_OK) {
+    } else if (positions_init(&w->slow, with_slow ? calls_max : 0) != SWG_OK) {
         free(w->failures.at);
         return SWG_ERR_NOMEM;
     }
@@ -188,6 +197,8 @@ enum swg_error swg__window_init(struct swg__window *w, uint32_t calls_max, uint6
 }
 
 void swg__window_free(struct swg__window *w) {
+    if (w->calls_max == 0)
+        return;
     free(w->failures.at);
     free(w->slow.at);
     w->failures.at = w->slow.at = NULL;
@@ -195,8 +206,11 @@ void swg__window_free(struct swg__window *w) {
 
 void swg__window_clear(struct swg__window *w, uint64_t successes, uint64_t now_ns) {
     w->base = successes;
-    w->others = 0;
-    w->failures.count = w->slow.count = 0;
+    if (w->calls_max) {
+        w->others = 0;
+        w->failures.count = w->slow.count = 0;
+        return;
+    }
     w->present = 0;
     memset(w->buckets, 0, sizeof(w->buckets));
     w->end_ns = now_ns + w->width_ns;
@@ -231,10 +245,7 @@ void swg__window_add(struct swg__window *w, uint64_t successes, struct swg__tall
         calls_add(w, successes, t);
         return;
     }
-    struct swg__tally *b = &w->buckets[w->present];
-    b->calls += t.calls;
-    b->failures += t.failures;
-    b->slow += t.slow;
+    bucket_add(&w->buckets[w->present], t.calls, t.failures, t.slow);
 }
 
 struct swg__tally swg__window_read(const struct swg__window *w, uint64_t successes,
@@ -258,8 +269,11 @@ static void positions_check(const struct swg__positions *p, uint64_t position) {
 
 void swg__window_check(const struct swg__window *w, uint64_t successes) {
     assert(successes >= w->base);
-    assert(w->width_ns > 0);
-    assert(w->present < SWG__BUCKETS);
-    positions_check(&w->failures, calls_position(w, successes));
-    positions_check(&w->slow, calls_position(w, successes));
+    if (w->calls_max) {
+        positions_check(&w->failures, calls_position(w, successes));
+        positions_check(&w->slow, calls_position(w, successes));
+    } else {
+        assert(w->width_ns > 0);
+        assert(w->present < SWG__BUCKETS);
+    }
 }

@@ -32,18 +32,27 @@ struct swg__positions {
     uint32_t capacity, first, count;
 };
 
+/* A tenth of a window of time. Small, for there are ten in every breaker: more
+ * than four billion failures in one are counted as that many. */
+struct swg__bucket {
+    uint64_t calls;
+    uint32_t failures, slow;
+};
+
 struct swg__window {
     uint32_t calls_max; /* how many calls; 0: time */
+    uint32_t present;   /* of time: the bucket that runs */
     uint64_t base;      /* `successes` when the window was cleared, or its bucket began */
-
-    /* of calls */
-    uint64_t others; /* calls since clear that were no plain successes */
-    struct swg__positions failures, slow;
-
-    /* of time */
-    uint64_t width_ns, end_ns; /* of the present bucket */
-    uint32_t present;
-    struct swg__tally buckets[SWG__BUCKETS];
+    union {
+        struct {             /* of calls */
+            uint64_t others; /* calls since clear that were no plain successes */
+            struct swg__positions failures, slow;
+        };
+        struct {                       /* of time */
+            uint64_t width_ns, end_ns; /* of the present bucket */
+            struct swg__bucket buckets[SWG__BUCKETS];
+        };
+    };
 };
 
 /* `calls_max` 0: a window of `window_ns`. Without `with_slow` slow calls are

@@ -49,7 +49,7 @@ static void test_breaker_create(void **state) {
         allocations_left = -1;
         assert_int_equal(error, b ? SWG_OK : SWG_ERR_NOMEM);
     }
-    assert_int_equal(n - 1, 3); /* two windows and the breaker */
+    assert_int_equal(n - 1, 4); /* options, two windows, the breaker */
     swg_breaker_destroy(b);
 }
 
@@ -73,7 +73,7 @@ static void test_breaker_configure(void **state) {
     }
     swg_breaker_read(b, &s, 0);
     assert_int_equal(s.state, SWG_CLOSED);
-    assert_int_equal(s.failures, 2);
+    assert_int_equal(s.failures, 3);
     swg_breaker_destroy(b);
 }
 
