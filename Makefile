@@ -3,7 +3,7 @@
 
 BUILD   := build
 PACKAGES_BUILD := gcc meson ninja-build pkg-config libfyaml-dev libjansson-dev libc-ares-dev \
-                  libssl-dev libcmocka-dev
+                  libssl-dev libsqlite3-dev libcmocka-dev
 PACKAGES_TEST  := clang libclang-rt-14-dev clang-format clang-tidy llvm python3-pytest python3-pytest-xdist \
                   python3-httpx python3-h11 python3-websockets prometheus nginx-light haproxy curl \
                   chromium
