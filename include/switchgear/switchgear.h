@@ -9,6 +9,7 @@
 #include <switchgear/policy.h>
 #include <switchgear/rate_limit.h>
 #include <switchgear/refusal.h>
+#include <switchgear/registry.h>
 #include <switchgear/retry.h>
 #include <switchgear/run.h>
 #include <switchgear/time.h>

@@ -54,7 +54,7 @@ static enum swg_error prepare(struct swg__breaker_change *change, struct swg__ru
     }
     if (o->probes <= SWG__LEASES_FEW)
         return SWG_OK;
-    change->leases = calloc(SWG__PROBES_MAX, sizeof(*change->leases));
+    change->leases = calloc(o->probes, sizeof(*change->leases));
     if (change->leases)
         return SWG_OK;
     swg__breaker_discard(change);
@@ -79,15 +79,16 @@ void swg__breaker_discard(struct swg__breaker_change *change) {
     free(change->leases);
 }
 
-/* Once there is room for all leases it stays: slots beyond the new limit may
- * be out still. */
+/* The room for leases only grows: slots beyond a smaller limit may be out still. */
 static void take_leases(struct swg_breaker *b, struct swg__breaker_change *change) {
-    if (!change->leases || b->lease_capacity == SWG__PROBES_MAX)
+    uint32_t probes = change->rules->options.probes;
+    uint64_t *before = b->lease_end_ns;
+    if (!change->leases || b->lease_capacity >= probes)
         return;
-    memcpy(change->leases, b->lease_end_ns, b->lease_capacity * sizeof(*b->lease_end_ns));
+    memcpy(change->leases, before, b->lease_capacity * sizeof(*before));
     b->lease_end_ns = change->leases;
-    b->lease_capacity = SWG__PROBES_MAX;
-    change->leases = NULL;
+    b->lease_capacity = probes;
+    change->leases = before == b->leases_few ? NULL : before;
 }
 
 static struct swg__rules *rules_of(const struct swg_breaker *b) {
@@ -104,9 +105,9 @@ void swg__breaker_commit(struct swg_breaker *b, struct swg__breaker_change *chan
     struct swg__window old = b->window;
     struct swg__rules *rules = rules_of(b);
     swg__window_move(&change->window, &old, swg__breaker_successes(b), now_ns);
+    take_leases(b, change);
     b->window = change->window;
     b->options = &change->rules->options;
-    take_leases(b, change);
     swg__breaker_publish(b, now_ns);
     change->window = old;
     change->rules = rules;

@@ -226,6 +226,21 @@ void swg__breaker_deinit(struct swg_breaker *);
 /* Gives it a shard a slot; nothing if it has them, or if memory is short. */
 void swg__breaker_widen(struct swg_breaker *);
 
+static inline bool swg__is_wide(const struct swg_breaker *b) {
+    return atomic_load_explicit(&b->wide, memory_order_relaxed) != NULL;
+}
+
+/* ---- breaker_stats.c ---- */
+
+/* Adds what is counted since create; and the rest too, as a service's state has
+ * it: sums, earliest and latest. */
+void swg__stats_add_totals(struct swg_breaker_stats *sum, const struct swg_breaker_stats *);
+void swg__stats_add(struct swg_breaker_stats *sum, const struct swg_breaker_stats *);
+/* Closed, and no trouble in window or memory, no manual control: nothing is
+ * lost with it but successes. Takes the lock. */
+bool swg__breaker_is_spare(const struct swg_breaker *, uint64_t now_ns);
+bool swg__breaker_is_manual(const struct swg_breaker *, uint64_t now_ns);
+
 /* ---- breaker.c: for its other files, and for the policy ---- */
 
 void swg__breaker_unlock_and_tell(struct swg_breaker *, const struct swg__events *);

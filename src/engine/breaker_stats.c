@@ -70,6 +70,62 @@ void swg_breaker_read(const struct swg_breaker *b, struct swg_breaker_stats *out
     pthread_mutex_unlock(lock);
 }
 
+/* The earlier of two times of which 0 is none. */
+static uint64_t earlier(uint64_t a, uint64_t b) {
+    return b && (!a || b < a) ? b : a;
+}
+
+void swg__stats_add_totals(struct swg_breaker_stats *sum, const struct swg_breaker_stats *s) {
+    sum->events += s->events;
+    sum->calls += s->calls;
+    sum->successes += s->successes;
+    sum->failures += s->failures;
+    sum->slow += s->slow;
+    sum->overloads += s->overloads;
+    sum->cancelled += s->cancelled;
+    sum->ignored += s->ignored;
+    sum->late += s->late;
+    sum->last_success_ns = later(sum->last_success_ns, s->last_success_ns);
+    sum->last_failure_ns = later(sum->last_failure_ns, s->last_failure_ns);
+    for (unsigned i = 0; i < SWG_REFUSAL_COUNT; i++)
+        sum->refused[i] += s->refused[i];
+}
+
+void swg__stats_add(struct swg_breaker_stats *sum, const struct swg_breaker_stats *s) {
+    swg__stats_add_totals(sum, s);
+    sum->probe_due |= s->probe_due;
+    sum->generation += s->generation;
+    sum->opened_ns = later(sum->opened_ns, s->opened_ns);
+    sum->open_until_ns = earlier(sum->open_until_ns, s->open_until_ns);
+    sum->manual_until_ns = later(sum->manual_until_ns, s->manual_until_ns);
+    sum->reopenings = s->reopenings > sum->reopenings ? s->reopenings : sum->reopenings;
+    sum->probes_out += s->probes_out;
+    sum->consecutive = s->consecutive > sum->consecutive ? s->consecutive : sum->consecutive;
+    sum->window_calls += s->window_calls;
+    sum->window_failures += s->window_failures;
+    sum->window_slow += s->window_slow;
+}
+
+/* ---- for the registry ---- */
+
+bool swg__breaker_is_spare(const struct swg_breaker *b, uint64_t now_ns) {
+    if (swg__control(b) & (SWG__STATE | SWG__MANUAL | SWG__RAMP))
+        return false;
+    pthread_mutex_lock(b->lock);
+    struct swg__tally t = swg__window_read(&b->window, swg__breaker_successes(b), now_ns);
+    uint64_t since_ns = swg__get(&b->since_ns);
+    uint64_t closed_for_ns = now_ns > since_ns ? now_ns - since_ns : 0;
+    bool forgotten = b->last_open_ns == 0 || closed_for_ns > b->last_open_ns;
+    bool closed = !(swg__control(b) & (SWG__STATE | SWG__MANUAL | SWG__RAMP));
+    bool clean = b->consecutive == 0 && t.failures == 0 && t.slow == 0;
+    pthread_mutex_unlock(b->lock);
+    return closed && forgotten && clean;
+}
+
+bool swg__breaker_is_manual(const struct swg_breaker *b, uint64_t now_ns) {
+    return swg__control(b) & SWG__MANUAL && now_ns < swg__get(&b->manual_until_ns);
+}
+
 static void check_half_open(const struct swg_breaker *b) {
     bool free_slot = (uint32_t)__builtin_popcountll(b->probes_out) < b->options->probes;
     assert(swg__get(&b->gate_ns) == (free_slot ? 0 : swg__breaker_lease_min(b)));

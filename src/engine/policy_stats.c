@@ -9,11 +9,6 @@ static uint64_t later(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
-/* The earlier of two times of which 0 is none. */
-static uint64_t earlier(uint64_t a, uint64_t b) {
-    return b && (!a || b < a) ? b : a;
-}
-
 /* As the service's state counts it: what is switched off is closed. */
 static enum swg_breaker_state endpoint_state(const struct swg_policy *p, uint32_t i,
                                              uint64_t now_ns) {
@@ -45,37 +40,6 @@ enum swg_breaker_state swg_policy_state(const struct swg_policy *p, uint64_t now
     return closed ? SWG_CLOSED : half_open ? SWG_HALF_OPEN : SWG_OPEN;
 }
 
-static void add_refused(uint64_t *sum, const uint64_t *more) {
-    for (unsigned i = 0; i < SWG_REFUSAL_COUNT; i++)
-        sum[i] += more[i];
-}
-
-static void add_endpoint(struct swg_breaker_stats *sum, const struct swg_breaker_stats *s) {
-    sum->probe_due |= s->probe_due;
-    sum->generation += s->generation;
-    sum->events += s->events;
-    sum->opened_ns = later(sum->opened_ns, s->opened_ns);
-    sum->open_until_ns = earlier(sum->open_until_ns, s->open_until_ns);
-    sum->manual_until_ns = later(sum->manual_until_ns, s->manual_until_ns);
-    sum->reopenings = s->reopenings > sum->reopenings ? s->reopenings : sum->reopenings;
-    sum->probes_out += s->probes_out;
-    sum->consecutive = s->consecutive > sum->consecutive ? s->consecutive : sum->consecutive;
-    sum->window_calls += s->window_calls;
-    sum->window_failures += s->window_failures;
-    sum->window_slow += s->window_slow;
-    sum->calls += s->calls;
-    sum->successes += s->successes;
-    sum->failures += s->failures;
-    sum->slow += s->slow;
-    sum->overloads += s->overloads;
-    sum->cancelled += s->cancelled;
-    sum->ignored += s->ignored;
-    sum->late += s->late;
-    sum->last_success_ns = later(sum->last_success_ns, s->last_success_ns);
-    sum->last_failure_ns = later(sum->last_failure_ns, s->last_failure_ns);
-    add_refused(sum->refused, s->refused);
-}
-
 /* The service is closed since the first of its closed endpoints is, and
  * otherwise what it is since the last of its endpoints changed. */
 static void add_since(struct swg_policy_stats *out, const struct swg_breaker_stats *s) {
@@ -96,7 +60,7 @@ static void read_endpoints(const struct swg_policy *p, struct swg_policy_stats *
         else if (s.manual != out->manual)
             out->manual = SWG_AUTOMATIC;
         add_since(out, &s);
-        add_endpoint(&out->total, &s);
+        swg__stats_add(&out->total, &s);
     }
     out->total.state = out->state;
     out->total.manual = out->manual;
