@@ -13,9 +13,11 @@
 #define SWITCHGEAR_RUN_H
 
 #include <switchgear/call.h>
+#include <switchgear/clock.h>
 
-/* One attempt. It must give up by itself at deadline_ns (swg_now() is its
- * clock; SWG_NEVER: no limit) and tell how it went; the words below help. */
+/* One attempt. It must give up by itself at deadline_ns (by the clock of the
+ * run: swg_now(), if none is given; SWG_NEVER: no limit) and tell how it went; the
+ * words below help. */
 typedef struct swg_answer swg_attempt(void *arg, uint64_t deadline_ns);
 /* The call's own fallback: true if it answered. `why`: the refusal that is the
  * cause, or SWG_ADMITTED if the attempts failed. */
@@ -27,15 +29,15 @@ typedef bool swg_fallback(void *arg, enum swg_refusal why);
 
 SWG_BEGIN_DECLS
 
-/* CLOCK_MONOTONIC, nanoseconds. */
-SWG_API uint64_t swg_now(void);
-
+/* Zero means the default. */
 struct swg_run_options {
     bool not_idempotent;           /* an attempt may not be made twice; default: it may */
     uint64_t deadline_ns;          /* the caller's own, a time; 0: none */
     swg_fallback *fallback;        /* after all else failed; NULL: none */
     struct swg_rate_limiter *rate; /* the caller's own; NULL: the policy's, if it has one */
     struct swg_story *story;       /* filled if not NULL */
+    struct swg_clock *clock;       /* that of the policy's times; NULL: the real one */
+    uint64_t seed;                 /* of this run's chance, for tests; 0: another for each */
 };
 
 /* SWG_OK when an attempt or the fallback answered (see options.story for

@@ -5,6 +5,7 @@
 #include <switchgear/breaker.h>
 #include <switchgear/bulkhead.h>
 #include <switchgear/call.h>
+#include <switchgear/clock.h>
 #include <switchgear/error.h>
 #include <switchgear/policy.h>
 #include <switchgear/rate_limit.h>

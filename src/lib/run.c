@@ -1,15 +1,13 @@
 /* run.c - the blocking driver: carries out the steps of a call on the thread
  * that asks for it.
  *
- * There is one place where the thread sleeps, sleep_until(): between attempts
- * for a time, in the bulkhead's queue for a grant or a time. A grant comes on
- * the thread of whoever leaves the bulkhead, and is handed over by a flag and
- * a condition on the monotonic clock. */
+ * There is one place where the thread sleeps, wait_for(): between attempts for a
+ * time, in the bulkhead's queue for a grant or a time. A grant comes on the thread
+ * of whoever leaves the bulkhead, and wakes it. Time and sleep are the clock's
+ * (clock.h), so that a test's run never waits. */
 #include <switchgear/run.h>
 
-#include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
 
 #include "base/list.h"
 #include "base/random.h"
@@ -19,38 +17,16 @@ struct run {
     struct swg_call call;
     swg_attempt *attempt;
     void *arg;
-    uint64_t now;         /* read when time has passed: after an attempt, after a wait */
-    pthread_mutex_t lock; /* guards granted; held for a few instructions */
-    pthread_cond_t wake;
-    bool granted;
+    struct swg_clock *clock;
+    struct swg_sleep sleep;
+    uint64_t now; /* read when time has passed: after an attempt, after a wait */
 };
 
 /* Runs on the thread that gave the slot back. The run may return, and its
- * memory go, as soon as the lock is free: nothing is touched after that. */
+ * memory go, as soon as it is awake. */
 static void on_grant(struct swg_waiter *w) {
     struct run *r = container_of(w, struct run, call.waiter);
-    pthread_mutex_lock(&r->lock);
-    r->granted = true;
-    pthread_cond_signal(&r->wake);
-    pthread_mutex_unlock(&r->lock);
-}
-
-/* Sleeps until wake_ns, or a grant; true: a grant came. */
-static bool sleep_until(struct run *r, uint64_t wake_ns) {
-    struct timespec until = {.tv_sec = (time_t)(wake_ns / SWG_SECONDS(1)),
-                             .tv_nsec = (long)(wake_ns % SWG_SECONDS(1))};
-    int e = 0;
-    pthread_mutex_lock(&r->lock);
-    while (!r->granted && e == 0) {
-        if (wake_ns == SWG_NEVER)
-            e = pthread_cond_wait(&r->wake, &r->lock);
-        else
-            e = pthread_cond_clockwait(&r->wake, &r->lock, CLOCK_MONOTONIC, &until);
-    }
-    bool granted = r->granted;
-    r->granted = false;
-    pthread_mutex_unlock(&r->lock);
-    return granted;
+    r->clock->wake(r->clock, &r->sleep);
 }
 
 /* Whether the attempt got as far as sending something only it can tell: it is
@@ -58,13 +34,13 @@ static bool sleep_until(struct run *r, uint64_t wake_ns) {
 static struct swg_step attempt(struct run *r, uint64_t deadline_ns) {
     swg_call_on_connected(&r->call, r->now);
     struct swg_answer answer = r->attempt(r->arg, deadline_ns);
-    r->now = swg_now();
+    r->now = r->clock->now_ns(r->clock);
     return swg_call_on_answer(&r->call, &answer, r->now);
 }
 
 static struct swg_step wait_for(struct run *r, uint64_t wake_ns) {
-    bool granted = sleep_until(r, wake_ns);
-    r->now = swg_now();
+    bool granted = r->clock->sleep(r->clock, &r->sleep, wake_ns);
+    r->now = r->clock->now_ns(r->clock);
     return granted ? swg_call_on_grant(&r->call, r->now) : swg_call_on_timer(&r->call, r->now);
 }
 
@@ -115,18 +91,18 @@ enum swg_error swg_run(struct swg_policy *policy, swg_attempt *fn, void *arg,
         options = &defaults;
     struct run r = {.attempt = fn,
                     .arg = arg,
-                    .now = swg_now(),
-                    .lock = PTHREAD_MUTEX_INITIALIZER,
-                    .wake = PTHREAD_COND_INITIALIZER};
+                    .clock = options->clock ? options->clock : swg_real_clock(),
+                    .sleep = SWG_SLEEP_INIT};
+    r.now = r.clock->now_ns(r.clock);
     struct swg_request request = {
         .idempotent = !options->not_idempotent,
         .deadline_ns = options->deadline_ns,
         .rate = options->rate,
-        .seed = next_seed(r.now),
+        .seed = options->seed ? options->seed : next_seed(r.now),
     };
     carry_out(&r, swg_call_start(&r.call, policy, &request, on_grant, r.now));
-    pthread_cond_destroy(&r.wake);
-    pthread_mutex_destroy(&r.lock);
+    pthread_cond_destroy(&r.sleep.changed);
+    pthread_mutex_destroy(&r.sleep.lock);
 
     struct swg_story story = *swg_call_story(&r.call);
     bool ok = answered(&story);
