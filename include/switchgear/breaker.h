@@ -95,7 +95,7 @@ struct swg_breaker_event {
     enum swg_breaker_manual manual_from, manual_to;
     const char *cause;      /* static word: "consecutive", "failures", "failure_rate", "slow_rate",
                                "probe_failed", "probe_lease", "probe_due", "probes_succeeded",
-                               "manual", "expired", "reset" */
+                               "manual", "expired", "reset", "restored" */
     uint64_t open_until_ns; /* when to is open */
     uint32_t calls, bad_calls, slow_calls; /* in the window, or of the probes, that decided */
 };

@@ -16,7 +16,9 @@
     X(FULL, "a bound is reached and nothing can be evicted")    \
     X(REFUSED, "the call was refused; the reason tells why")    \
     X(FAILED, "all attempts and fallbacks failed")              \
-    X(CANCELLED, "the caller gave up")
+    X(CANCELLED, "the caller gave up")                          \
+    X(CORRUPT, "the bytes are no snapshot, or a damaged one")   \
+    X(VERSION, "the snapshot is of a version this library does not know")
 
 enum swg_error {
     SWG_OK = 0,

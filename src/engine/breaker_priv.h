@@ -194,6 +194,10 @@ void swg__breaker_note(struct swg_breaker *, struct swg__events *, uint64_t now_
 void swg__breaker_set_manual(struct swg_breaker *, struct swg__events *, enum swg_breaker_manual,
                              uint64_t for_ns, uint64_t now_ns);
 void swg__breaker_clear(struct swg_breaker *, struct swg__events *, uint64_t now_ns);
+/* Becomes what the past tells of (past.h), aged already. */
+struct swg__past;
+void swg__breaker_recall(struct swg_breaker *, struct swg__events *, const struct swg__past *,
+                         uint64_t now_ns);
 /* After options or the window were replaced. */
 void swg__breaker_publish(struct swg_breaker *, uint64_t now_ns);
 uint64_t swg__breaker_lease_min(const struct swg_breaker *);

@@ -13,6 +13,7 @@
  *   half-open → open    reopen()            probe_failed, probe_lease
  *   half-open → closed  close_by_probes()   probes_succeeded
  *   any → any           set_manual(), clear(), advance()   manual, reset, expired
+ *   any → any           recall()            restored
  *
  * True in a state:
  *   CLOSED     no probe is out; the gate is 0. Under manual control nothing is judged.
@@ -30,6 +31,7 @@
 #include <assert.h>
 
 #include "base/random.h"
+#include "engine/past.h"
 
 static uint32_t saturate_32(uint64_t v) {
     return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
@@ -425,6 +427,69 @@ void swg__breaker_note(struct swg_breaker *b, struct swg__events *events, uint64
         probe_failed(b, events, false, 0, now_ns);
     else if (swg__control_state(swg__control(b)) == SWG_CLOSED)
         closed_bad(b, events, (struct swg__tally){0, 1, 0}, 0, now_ns);
+}
+
+/* ---- restored ---- */
+
+/* The time so long ago; one before the clock began is `before`. */
+static uint64_t ago(uint64_t age_ns, uint64_t before, uint64_t now_ns) {
+    return age_ns < now_ns ? now_ns - age_ns : before;
+}
+
+/* How often it reopened is worth knowing as long as trip() would ask for it. */
+static void recall_reopenings(struct swg_breaker *b, const struct swg__past *p) {
+    bool forgotten = p->state == SWG_CLOSED && p->age_ns[SWG__AGE_SINCE] > p->last_open_ns;
+    b->reopenings = forgotten ? 0 : p->reopenings;
+    b->last_open_ns = forgotten ? 0 : p->last_open_ns;
+}
+
+static void recall_automatic(struct swg_breaker *b, struct swg__events *events,
+                             enum swg_breaker_state state, const struct swg__past *p,
+                             uint64_t now_ns) {
+    uint64_t open_for_ns = p->open_for_ns;
+    if (open_for_ns > b->options->open_max_ns)
+        open_for_ns = b->options->open_max_ns;
+    swg__set(&b->gate_ns, state == SWG_OPEN ? add_time(now_ns, open_for_ns) : 0);
+    b->consecutive = state == SWG_CLOSED ? p->consecutive : 0;
+    enter(b, events, state, SWG_AUTOMATIC, "restored", (struct swg__tally){0}, now_ns);
+    if (state == SWG_HALF_OPEN && p->state == SWG_HALF_OPEN)
+        b->probe_successes = p->probe_successes;
+}
+
+static void recall_manual(struct swg_breaker *b, struct swg__events *events,
+                          const struct swg__past *p, uint64_t now_ns) {
+    uint64_t until_ns = add_time(now_ns, p->manual_for_ns);
+    bool open = p->manual == SWG_FORCED_OPEN;
+    swg__set(&b->manual_until_ns, until_ns);
+    swg__set(&b->gate_ns, open ? until_ns : 0);
+    b->consecutive = 0;
+    enter(b, events, open ? SWG_OPEN : SWG_CLOSED, p->manual, "restored", (struct swg__tally){0},
+          now_ns);
+}
+
+/* The window is given already. Manual control that ended meanwhile ended as it would
+ * have here. */
+void swg__breaker_recall(struct swg_breaker *b, struct swg__events *events,
+                         const struct swg__past *p, uint64_t now_ns) {
+    if (b->sequence == 0)
+        b->sequence = p->events; /* a history that is kept goes on */
+    recall_reopenings(b, p);
+    swg__set(&b->closed_ns, ago(p->age_ns[SWG__AGE_CLOSED], 0, now_ns));
+    if (p->manual != SWG_AUTOMATIC && p->manual_for_ns > 0) {
+        recall_manual(b, events, p, now_ns);
+    } else if (p->manual == SWG_AUTOMATIC) {
+        recall_automatic(b, events, p->state, p, now_ns);
+    } else {
+        bool open = p->manual == SWG_FORCED_OPEN;
+        if (!open)
+            prepare_closed(b, false, now_ns);
+        recall_automatic(b, events, open ? SWG_HALF_OPEN : SWG_CLOSED, p, now_ns);
+    }
+    b->opened_ns = ago(p->age_ns[SWG__AGE_OPENED], p->age_ns[SWG__AGE_OPENED] != SWG_NEVER, now_ns);
+    swg__set(&b->left_ns, ago(p->age_ns[SWG__AGE_LEFT], 0, now_ns));
+    if (p->manual == SWG_AUTOMATIC || p->manual_for_ns > 0)
+        swg__set(&b->since_ns, ago(p->age_ns[SWG__AGE_SINCE], 0, now_ns));
+    swg__breaker_publish(b, now_ns);
 }
 
 /* ---- after options changed ---- */

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include <switchgear/snapshot.h>
+
 #include "base/random.h"
 #include "engine/registry_priv.h"
 
@@ -71,6 +73,9 @@ static void *keep_house(void *arg) {
         swg_registry_tick(crowd->r, now_ns);
         swg_registry_trim(crowd->r, SWG_SECONDS(2), turn % 2, now_ns, NULL);
         if (swg_registry_configure(crowd->r, &o, now_ns) != SWG_OK)
+            break;
+        struct swg_snapshot_buffer measured = {NULL, 0, 0};
+        if (swg_registry_snapshot(crowd->r, swg_snapshot_to_buffer, &measured, now_ns, 0) != SWG_OK)
             break;
         swg_registry_read(crowd->r, &stats, now_ns);
         if (stats.entries > PLACES)
