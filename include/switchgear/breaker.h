@@ -101,7 +101,10 @@ struct swg_breaker_event {
 };
 
 /* Called after each change, outside all locks, on the thread that caused it;
- * events of one breaker may therefore arrive out of order: see sequence. */
+ * events of one breaker may therefore arrive out of order: see sequence. It may do to
+ * the breaker whatever it likes (read, force, reset, admit, configure; what that changes
+ * is told in turn, from inside), but destroy it. A reader that joined later, or whose
+ * listener lost one, finds out by stats.events: the number of the last. */
 typedef void swg_breaker_listener(void *arg, const struct swg_breaker_event *);
 
 /* A consistent reading for people; not for decisions. */

@@ -36,16 +36,21 @@ struct swg_waiter {
 };
 
 struct swg_bulkhead_stats {
-    uint32_t in_use, waiting, concurrent, queue;
+    uint32_t in_use, waiting;   /* now */
+    uint32_t concurrent, queue; /* the limits; concurrent may be SWG_BULKHEAD_UNLIMITED */
+    /* since create: got a slot; turned away; gave up waiting */
     uint64_t admitted, refused_full, refused_timeout;
 };
 
 SWG_BEGIN_DECLS
 
+/* `options` may be NULL for all defaults, here and below. SWG_ERR_RANGE, SWG_ERR_NOMEM: *out is
+ * then NULL. */
 SWG_API enum swg_error swg_bulkhead_create(struct swg_bulkhead **out,
                                            const struct swg_bulkhead_options *);
 SWG_API void swg_bulkhead_destroy(struct swg_bulkhead *); /* nobody in it */
-/* A smaller limit lets those inside finish; a larger one grants waiters. */
+/* New limits from now on; who is inside or waits stays so. A smaller limit lets those inside
+ * finish; a larger one grants waiters. On an error nothing has changed. */
 SWG_API enum swg_error swg_bulkhead_configure(struct swg_bulkhead *,
                                               const struct swg_bulkhead_options *);
 

@@ -83,14 +83,18 @@ struct swg_policy_options {
 };
 
 struct swg_policy_stats {
-    enum swg_breaker_state state;
+    enum swg_breaker_state state;   /* of the service, see above */
     enum swg_breaker_manual manual; /* when all endpoints have it */
-    uint64_t since_ns, retry_in_ns;
+    uint64_t since_ns;              /* of the state */
+    uint64_t retry_in_ns;           /* as swg_policy_state() */
     struct swg_breaker_stats total; /* sums, earliest and latest over the endpoints */
     struct swg_bulkhead_stats bulkhead;
-    uint64_t budget_calls, budget_retries;
-    uint64_t refused[SWG_REFUSAL_COUNT]; /* of calls: rate_limited, bulkhead_full, deadline, … */
-    uint64_t calls, attempts, retries, retries_skipped[SWG_REFUSAL_COUNT];
+    uint64_t budget_calls, budget_retries; /* of the last ten seconds */
+    /* Since create, kept by renew. */
+    uint64_t calls, attempts, retries;
+    uint64_t refused[SWG_REFUSAL_COUNT];         /* calls that got no answer of the service, by
+                                                    reason: rate_limited, bulkhead_full, open, … */
+    uint64_t retries_skipped[SWG_REFUSAL_COUNT]; /* retries that were due and not made, by reason */
 };
 
 SWG_BEGIN_DECLS
@@ -99,8 +103,11 @@ SWG_BEGIN_DECLS
  * SWG_ERR_INVALID (names twice), SWG_ERR_NOMEM; *out is then NULL. */
 SWG_API enum swg_error swg_policy_create(struct swg_policy **out, const struct swg_policy_options *,
                                          uint64_t seed, uint64_t now_ns);
-/* A policy with new options and endpoints that takes over, by name, what `old`
- * has: breakers with state and windows, manual control, bulkhead, budget. New
+/* How options change at run time: a policy with new options and endpoints that takes
+ * over, by name, what `old` has: breakers with state and windows, manual control,
+ * bulkhead with who is inside and waits, budget, rate limit, counts. They have the
+ * new options at once, also for calls of the old policy. Give it to those who begin calls,
+ * and release `old`. On an error nothing has changed. New
  * endpoints begin closed, in slow start, under the manual control that is on
  * all old ones. `old` stays valid for the calls that began on it. */
 SWG_API enum swg_error swg_policy_renew(struct swg_policy **out, struct swg_policy *old,

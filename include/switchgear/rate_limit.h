@@ -13,7 +13,7 @@
 
 struct swg_rate_options {
     uint64_t calls;  /* so many … */
-    uint64_t per_ns; /* … in so much time; 0 calls: no limit */
+    uint64_t per_ns; /* … in so much time, default 1 s; 0 calls: no limit */
     uint64_t burst;  /* at once; default: calls of one second, at least 1 */
 };
 

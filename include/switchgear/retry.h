@@ -61,10 +61,12 @@ SWG_API uint64_t swg_retry_wait_ns(const struct swg_retry_options *, uint32_t re
                                    uint64_t previous_ns, uint64_t retry_after_ns, uint64_t random);
 
 /* Threading: any thread. A call is counted without a lock; a withdrawal takes
- * a short one, so that the limit is never overshot. */
+ * a short one, so that the limit is never overshot. `options` may be NULL for all
+ * defaults. SWG_ERR_RANGE, SWG_ERR_NOMEM: *out is then NULL. */
 SWG_API enum swg_error swg_budget_create(struct swg_budget **out, const struct swg_budget_options *,
                                          uint64_t now_ns);
 SWG_API void swg_budget_destroy(struct swg_budget *);
+/* New options from now on; the calls and retries of the last ten seconds are kept. */
 SWG_API enum swg_error swg_budget_configure(struct swg_budget *, const struct swg_budget_options *);
 SWG_API void swg_budget_count_call(struct swg_budget *, uint64_t now_ns);
 /* Whether one more retry fits; if so it is counted. */

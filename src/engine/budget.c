@@ -88,9 +88,10 @@ static void take_options(struct swg_budget *b, const struct swg_budget_options *
     b->unlimited = o->unlimited;
 }
 
+static const struct swg_budget_options defaults;
+
 enum swg_error swg_budget_create(struct swg_budget **out, const struct swg_budget_options *options,
                                  uint64_t now_ns) {
-    static const struct swg_budget_options defaults;
     *out = NULL;
     if (!options)
         options = &defaults;
@@ -118,6 +119,8 @@ void swg_budget_destroy(struct swg_budget *b) {
 }
 
 enum swg_error swg_budget_configure(struct swg_budget *b, const struct swg_budget_options *o) {
+    if (!o)
+        o = &defaults;
     enum swg_error e = check_options(o);
     if (e)
         return e;

@@ -127,9 +127,10 @@ static void take_options(struct swg_bulkhead *b, const struct swg_bulkhead_optio
     atomic_store_explicit(&b->wait_ns, wait_ns, memory_order_relaxed);
 }
 
+static const struct swg_bulkhead_options defaults;
+
 enum swg_error swg_bulkhead_create(struct swg_bulkhead **out,
                                    const struct swg_bulkhead_options *options) {
-    static const struct swg_bulkhead_options defaults;
     *out = NULL;
     if (!options)
         options = &defaults;
@@ -174,6 +175,8 @@ static struct swg_waiter *grant_free_slots(struct swg_bulkhead *b) {
 
 enum swg_error swg_bulkhead_configure(struct swg_bulkhead *b,
                                       const struct swg_bulkhead_options *options) {
+    if (!options)
+        options = &defaults;
     enum swg_error e = check_options(options);
     if (e)
         return e;
