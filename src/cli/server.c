@@ -160,21 +160,38 @@ static int lane_create(struct server *s, struct lane *lane, uint32_t index) {
     return 0;
 }
 
-static void lane_destroy(struct lane *lane) {
+static void lane_stop(struct lane *lane) {
     if (lane->running) {
         loop_stop(lane->loop);
         pthread_join(lane->thread, NULL);
     }
     for (uint32_t i = 0; i < lane->socket_count; i++)
         loop_listener_close(&lane->sockets[i].listener);
+    if (lane->resume.on_due)
+        io_timer_clear(loop_io(lane->loop), &lane->resume);
+}
+
+static void lane_destroy(struct lane *lane) {
     worker_destroy(lane->worker);
-    if (lane->loop) {
-        if (lane->resume.on_due)
-            io_timer_clear(loop_io(lane->loop), &lane->resume);
-        loop_turn(lane->loop, 0); /* what was posted last */
+    if (lane->loop)
         loop_destroy(lane->loop);
-    }
     free(lane->sockets);
+}
+
+/* Lanes hand things to each other: a slot that is freed here is somebody's there.
+ * So first all threads end, then all requests, and then what was handed over
+ * arrives, while whom it is for still exists. */
+static void lanes_end(struct server *s) {
+    for (uint32_t i = 0; i < s->lane_count; i++)
+        lane_stop(&s->lanes[i]);
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        if (s->lanes[i].worker)
+            worker_abort_all(s->lanes[i].worker);
+    }
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        if (s->lanes[i].loop)
+            loop_turn(s->lanes[i].loop, 0);
+    }
 }
 
 /* ---- listening ------------------------------------------------------------------- */
@@ -282,7 +299,7 @@ static void drain_lane(struct io_task *task) {
 
 static void on_lane_drained(struct io_task *task) {
     struct server *s = container_of(task, struct lane, drained)->server;
-    if (--s->lanes_draining)
+    if (s->state != CLOSING || --s->lanes_draining)
         return;
     struct io *io = loop_io(s->control);
     struct plan *plan = gateway_plan(s->gateway);
@@ -609,19 +626,21 @@ int server_run(struct server *s) {
 void server_destroy(struct server *s) {
     if (!s)
         return;
+    s->state = STOPPED;
+    loop_signals_close(&s->signals);
+    loop_listener_close(&s->admin_listener);
+    lanes_end(s);
+    if (s->control)
+        loop_turn(s->control, 0); /* what the lanes told last */
     for (uint32_t i = 0; i < s->lane_count; i++)
         lane_destroy(&s->lanes[i]);
     free(s->lanes);
-    loop_listener_close(&s->admin_listener);
     admin_destroy(s->admin);
     health_destroy(s->health);
     names_destroy(s->names);
-    loop_signals_close(&s->signals);
     gateway_destroy(s->gateway);
-    if (s->control) {
-        loop_turn(s->control, 0);
+    if (s->control)
         loop_destroy(s->control);
-    }
     metrics_destroy(s->metrics);
     events_destroy(s->events);
     log_close();

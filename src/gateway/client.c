@@ -347,7 +347,7 @@ void client_exchange_done(struct client *c, bool keep_open) {
         client_close(c);
         return;
     }
-    if (!keep_open || c->worker->draining) {
+    if (!keep_open || c->worker->closing) {
         linger(c);
         return;
     }

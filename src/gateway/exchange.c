@@ -458,6 +458,7 @@ static struct exchange *make(struct client *c, const struct http1_head *head, st
     }
     x->client = c;
     c->exchange = x;
+    worker_catch_up(w);
     x->plan = plan_hold(w->plan);
     x->started_ns = x->moved_ns = exchange_now(x);
     list_push_back(&w->exchanges, &x->link);

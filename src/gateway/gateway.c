@@ -48,11 +48,13 @@ int gateway_create(struct gateway **out, struct gateway_options *o,
         error = cache_create(&g->cache, o->cache_bytes, CACHE_SHARDS);
     if (!error)
         error = plan_create(&g->plan, g, o, NULL, g->started_ns);
-    if (error)
+    if (error) {
         gateway_destroy(g);
-    else
-        *out = g;
-    return error;
+        return error;
+    }
+    atomic_init(&g->generation, g->plan->generation);
+    *out = g;
+    return 0;
 }
 
 void gateway_destroy(struct gateway *g) {
@@ -143,6 +145,7 @@ int gateway_reload(struct gateway *g, struct gateway_options *o) {
     struct plan *before = g->plan;
     g->plan = fresh;
     pthread_mutex_unlock(&g->plan_lock);
+    atomic_store_explicit(&g->generation, fresh->generation, memory_order_release);
     cache_resize(g->cache, o->cache_bytes);
     plan_release(before);
     plan_release(old);

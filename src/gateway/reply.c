@@ -62,7 +62,8 @@ static void write_story(struct exchange *x, struct buf *b, const char *source) {
 static void write_connection(struct exchange *x, struct buf *b) {
     if (x->tunnel)
         return;
-    bool keep = !x->close_client && x->request.keep_alive && !x->worker->draining;
+    bool draining = atomic_load_explicit(&x->worker->gateway->draining, memory_order_relaxed);
+    bool keep = !x->close_client && x->request.keep_alive && !draining;
     if (!keep) {
         x->close_client = true;
         buf_literal(b, "Connection: close\r\n");

@@ -103,10 +103,21 @@ uint64_t worker_random(struct worker *w) {
 /* ---- what the control thread asks for ------------------------------------------ */
 
 void worker_adopt(struct worker *w, struct plan *plan) {
+    if (plan->generation <= w->plan->generation)
+        return; /* a request has brought a newer one already */
     plan_hold(plan);
     upstream_close_parked(w, plan);
     plan_release(w->plan);
     w->plan = plan;
+}
+
+void worker_catch_up(struct worker *w) {
+    struct gateway *g = w->gateway;
+    if (atomic_load_explicit(&g->generation, memory_order_acquire) == w->plan->generation)
+        return;
+    struct plan *plan = gateway_plan(g);
+    worker_adopt(w, plan);
+    plan_release(plan);
 }
 
 static bool is_idle(const struct client *c) {
@@ -116,6 +127,7 @@ static bool is_idle(const struct client *c) {
 void worker_drain(struct worker *w, bool close_idle) {
     struct list *next;
     w->draining = true;
+    w->closing |= close_idle;
     for (struct list *l = w->exchanges.next; l != &w->exchanges; l = next) {
         next = l->next;
         struct exchange *x = container_of(l, struct exchange, link);

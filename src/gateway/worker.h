@@ -22,7 +22,8 @@ struct worker {
     struct gateway *gateway;
     uint32_t index;
     struct plan *plan; /* for requests that begin now */
-    bool draining;     /* clients are told to close */
+    bool draining;     /* the process will end: connections to upstreams are not kept */
+    bool closing;      /* soon: neither are clients */
     struct list clients, exchanges;
     struct list idle_upstreams; /* all pools together, least recently parked first */
     struct list free_exchanges;
@@ -56,6 +57,9 @@ uint64_t worker_random(struct worker *);
 /* New plan for new requests; connections to endpoints that are gone are
  * closed when idle. */
 void worker_adopt(struct worker *, struct plan *);
+/* The plan in force, for a request that begins: once a reload has been told as
+ * done, nothing begins on the old plan, though the order is still on its way. */
+void worker_catch_up(struct worker *);
 /* Tells clients to close; idle ones are closed when `now`. */
 void worker_drain(struct worker *, bool close_idle);
 /* Ends everything at once. */
