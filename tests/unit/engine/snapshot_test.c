@@ -103,6 +103,28 @@ static void test_the_window_ages(void **state) {
     rig_free(&a);
 }
 
+/* A machine that has just started: everything was before its clock began. */
+static void test_a_young_clock(void **state) {
+    const struct swg_breaker_options o = {.failures = 100, .window_ns = SWG_SECONDS(10)};
+    struct rig a, b;
+    (void)state;
+    rig_make(&a, &o);
+    rig_feed(&a, "FF");
+    keep(&a);
+    rig_make(&b, &o);
+    swg_breaker_listen(b.b, NULL, NULL);
+    b.now_ns = 1;
+    assert_int_equal(swg_breaker_restore(b.b, image.bytes, image.buffer.length, b.now_ns,
+                                         WALL_NS + SWG_MS(1500)),
+                     SWG_OK);
+    assert_int_equal(rig_read(&b).window_failures, 2);
+    assert_int_equal(rig_read(&b).since_ns, 0);
+    b.now_ns += SWG_SECONDS(9);
+    assert_int_equal(rig_read(&b).window_failures, 0);
+    rig_free(&a);
+    rig_free(&b);
+}
+
 static void test_open_for_what_is_left(void **state) {
     struct rig a, b;
     (void)state;
@@ -248,6 +270,7 @@ static void test_reopenings(void **state) {
     assert_int_equal(rig_state(&a), SWG_CLOSED);
     keep(&a);
     recall(&b, &plain, SWG_SECONDS(481));
+    assert_int_equal(rig_read(&b).reopenings, 0);
     rig_feed(&b, "FFF");
     assert_true(rig_read(&b).open_until_ns == b.now_ns + SWG_SECONDS(60));
     rig_free(&b);
@@ -438,6 +461,31 @@ static void mend(void) {
     uint32_t crc = swg__crc32c(0, image.bytes, 12 + length);
     for (int i = 0; i < 4; i++)
         image.bytes[12 + length + (size_t)i] = (unsigned char)(crc >> (8 * i));
+}
+
+/* What no breaker is in at once. */
+static void test_states_that_contradict(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < 4 * 5; i++) {
+        struct rig a, b;
+        unsigned char *at = image.bytes + 12 + 8 + 4;
+        rig_make(&a, &plain);
+        keep(&a);
+        at[0] = (unsigned char)(i % 4);
+        at[1] = (unsigned char)(i / 4);
+        mend();
+        rig_make(&b, &plain);
+        swg_breaker_listen(b.b, NULL, NULL);
+        bool good = at[0] <= SWG_HALF_OPEN &&
+                    (at[1] == SWG_AUTOMATIC || (at[1] == SWG_FORCED_OPEN && at[0] == SWG_OPEN) ||
+                     (at[1] == SWG_FORCED_CLOSED && at[0] == SWG_CLOSED) ||
+                     (at[1] == SWG_DISABLED && at[0] == SWG_CLOSED));
+        assert_int_equal(
+            swg_breaker_restore(b.b, image.bytes, image.buffer.length, b.now_ns, WALL_NS),
+            good ? SWG_OK : SWG_ERR_CORRUPT);
+        rig_free(&a);
+        rig_free(&b);
+    }
 }
 
 /* Whatever was accepted: sound, and it recovers when its service does. */
@@ -644,6 +692,7 @@ int main(void) {
         cmocka_unit_test(test_checksum),
         cmocka_unit_test(test_closed_and_its_window),
         cmocka_unit_test(test_the_window_ages),
+        cmocka_unit_test(test_a_young_clock),
         cmocka_unit_test(test_open_for_what_is_left),
         cmocka_unit_test(test_never_longer_than_open_max),
         cmocka_unit_test(test_wall_clocks),
@@ -655,6 +704,7 @@ int main(void) {
         cmocka_unit_test(test_windows_of_other_sizes),
         cmocka_unit_test(test_a_copy_lives_the_same_life),
         cmocka_unit_test(test_damage_is_found),
+        cmocka_unit_test(test_states_that_contradict),
         cmocka_unit_test(test_lies_do_no_harm),
         cmocka_unit_test(test_sinks),
         cmocka_unit_test(test_policy),
