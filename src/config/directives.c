@@ -138,7 +138,9 @@ const struct directive directives[] = {
      TIB(1),
      "off",
      {"off", 0, false},
-     .help = "Bytes a second that a client sending a body must keep up."},
+     .help = "Bytes a second that a client sending a body must keep up until its answer begins; it "
+             "may fall behind by header_timeout, and then gets 408. Time in which the service "
+             "does not take the body is not counted."},
 
     {"drain", &type_group, NO_FIELD, .help = "How the gateway stops on SIGTERM."},
     {"drain.delay", &type_duration, TOP(drain.delay_ns), 0, H(1), "5s",

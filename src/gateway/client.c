@@ -302,7 +302,7 @@ void client_resume_upload(struct client *c) {
     if (c->state == CLIENT_DEAD)
         return;
     if (c->exchange && !c->exchange->upload_done)
-        c->exchange->upload_paused = false;
+        exchange_upload_resumed(c->exchange);
     feed_kept(c);
 }
 

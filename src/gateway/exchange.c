@@ -12,6 +12,7 @@
 enum { FREE_EXCHANGES_MAX = 256, TRAILERS_KEPT = 2048 };
 
 static void on_timer(struct io_timer *);
+static void upload_broken(struct exchange *, int status, const char *reason, const char *sentence);
 
 /* ---- memory ---------------------------------------------------------------- */
 
@@ -209,8 +210,22 @@ static bool is_moving(const struct exchange *x) {
            attempt_is_stuck(x);
 }
 
+/* Whether it is the client that is waited for. Once the answer is on its way
+ * the two sides may be talking to each other, and only the idle limit rules. */
+static bool is_client_awaited(const struct exchange *x) {
+    return !x->upload_done && !x->upload_paused && !x->expects_continue && x->answer == ANSWER_NONE;
+}
+
+static void keep_pace(struct exchange *x) {
+    if (is_client_awaited(x))
+        pace_run(&x->pace, exchange_now(x));
+    else
+        pace_hold(&x->pace, exchange_now(x));
+}
+
 void exchange_set_timer(struct exchange *x) {
-    uint64_t due = SWG_NEVER;
+    keep_pace(x);
+    uint64_t due = pace_due_ns(&x->pace);
     for (const struct leg *leg = x->leg; leg; leg = leg->parent) {
         if (!leg->over && leg->wake_ns < due)
             due = leg->wake_ns;
@@ -277,8 +292,10 @@ static void on_timer(struct io_timer *t) {
         leg_run(x->leg, swg_call_on_cache(&x->leg->call, false, exchange_now(x)));
         return;
     }
-    if (is_moving(x) && idle_limit_ns(x) != SWG_OFF &&
-        x->moved_ns + idle_limit_ns(x) <= exchange_now(x))
+    if (pace_due_ns(&x->pace) <= exchange_now(x))
+        upload_broken(x, 408, "body_too_slow", "The request's body came too slowly.");
+    else if (is_moving(x) && idle_limit_ns(x) != SWG_OFF &&
+             x->moved_ns + idle_limit_ns(x) <= exchange_now(x))
         on_idle(x);
     else
         exchange_set_timer(x);
@@ -467,6 +484,8 @@ static struct exchange *make(struct client *c, const struct http1_head *head, st
     x->head_only = head->method == HTTP_HEAD;
     x->nominated = fields_are_nominated(&x->request);
     x->expects_continue = head->expect_continue;
+    const struct limit_options *limits = &x->plan->options->limits;
+    pace_init(&x->pace, limits->body_rate, limits->header_timeout_ns);
     set_ids(x);
     buf_init(&x->kept, SIZE_MAX / 2);
     return x;
@@ -598,12 +617,17 @@ bool exchange_upload(struct exchange *x, const char *data, size_t len, size_t *u
         return tunnel_upload(x, data, len, used);
     if (x->upload_done || !attempt_wants_body(x)) {
         x->upload_paused = true;
+        keep_pace(x);
         return true;
     }
     struct leg *leg = x->leg;
+    bool resumes = x->upload_paused || x->expects_continue;
     x->upload_paused = false;
     x->moved_ns = exchange_now(x);
     x->expects_continue = false;
+    if (resumes)
+        exchange_set_timer(x);
+    pace_count(&x->pace, len, exchange_now(x));
     struct bytes payload;
     size_t piece;
     while (len > *used && !x->upload.done) {
@@ -637,6 +661,14 @@ bool exchange_upload(struct exchange *x, const char *data, size_t len, size_t *u
         exchange_set_timer(x);
     }
     return true;
+}
+
+/* What waited is looked at after this; the time in which nobody read is not
+ * the client's. */
+void exchange_upload_resumed(struct exchange *x) {
+    x->upload_paused = false;
+    x->moved_ns = exchange_now(x);
+    exchange_set_timer(x);
 }
 
 /* ---- the client's side of the answer ------------------------------------------------- */

@@ -22,6 +22,7 @@
 #include "base/io.h"
 #include "gateway/cache.h"
 #include "gateway/client.h"
+#include "gateway/pace.h"
 #include "gateway/path.h"
 #include "gateway/plan.h"
 #include "gateway/upstream.h"
@@ -86,6 +87,7 @@ struct exchange {
     bool head_only;        /* answer without body: HEAD */
     bool expects_continue; /* and no byte of the body has come yet */
     char *trailers;        /* of the request, collected by the decoder */
+    struct pace pace;      /* of the client, while the body is waited for (limits.body_rate) */
 
     /* the answer */
     struct bytes out_head; /* written, not sent: goes out with the first bytes of the body */
@@ -130,6 +132,8 @@ void exchange_memory_seen(struct exchange *);
 /* Bytes of the request's body. *used < len: the rest must wait
  * (client_resume_upload() tells). False: the client is gone. */
 bool exchange_upload(struct exchange *, const char *data, size_t len, size_t *used);
+/* The body is read from the client again. */
+void exchange_upload_resumed(struct exchange *);
 /* The client went away. */
 void exchange_cancel(struct exchange *);
 /* The client has taken all that was pending for it. */

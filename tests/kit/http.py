@@ -3,6 +3,7 @@
 Deliberately no library: the tests want to see exactly what came, to send what no
 library would send, and to stop in the middle.
 """
+import json
 import socket
 import struct
 
@@ -71,6 +72,9 @@ class Message:
     @property
     def status(self):
         return int(self.start.split(" ")[1])
+
+    def json(self):
+        return json.loads(self.body)
 
     @property
     def story(self):
