@@ -105,6 +105,7 @@ struct io_ops {
     int (*stream_connect)(struct io *, struct io_stream *, const struct sockaddr *, socklen_t);
     void (*stream_want)(struct io_stream *, bool wanted);
     int (*stream_send)(struct io_stream *, const struct iovec *, int count);
+    size_t (*stream_unsent)(const struct io_stream *);
     void (*stream_shut)(struct io_stream *);
     void (*stream_close)(struct io_stream *);
     void (*stream_abort)(struct io_stream *);
@@ -154,6 +155,14 @@ static inline int io_send(struct io_stream *s, const struct iovec *iov, int coun
 /* Bytes that io_send() keeps. */
 static inline size_t io_pending(const struct io_stream *s) {
     return s->pending_len - s->pending_off;
+}
+
+/* Bytes that the other side has not taken yet: those that io_send() keeps and
+ * those that the kernel does. The kernel takes more only when a good part of
+ * its own has gone, which for a slow reader is a long time without on_drain;
+ * this tells that it reads nevertheless. A system call. */
+static inline size_t io_unsent(const struct io_stream *s) {
+    return s->fd >= 0 ? s->io->ops->stream_unsent(s) : 0;
 }
 
 /* Ends the sending direction once everything pending has gone. */

@@ -9,7 +9,11 @@
 #include "gateway/gateway.h"
 #include "gateway/metrics.h"
 
-enum { FREE_EXCHANGES_MAX = 256, TRAILERS_KEPT = 2048 };
+enum {
+    FREE_EXCHANGES_MAX = 256,
+    TRAILERS_KEPT = 2048,
+    LOOKS = 4, /* at a slow reader, in the time after which it would be idle */
+};
 
 static void on_timer(struct io_timer *);
 static void upload_broken(struct exchange *, int status, const char *reason, const char *sentence);
@@ -223,6 +227,36 @@ static void keep_pace(struct exchange *x) {
         pace_hold(&x->pace, exchange_now(x));
 }
 
+/* What was sent and not taken, where a side takes less than is there; 0 where
+ * nobody is slow. */
+static size_t unsent(const struct exchange *x) {
+    const struct upstream *u = x->leg ? x->leg->up : NULL;
+    size_t bytes = 0;
+    if (io_pending(&x->client->stream))
+        bytes += io_unsent(&x->client->stream);
+    if (u && io_pending(&u->stream))
+        bytes += io_unsent(&u->stream);
+    return bytes;
+}
+
+static bool is_backed_up(const struct exchange *x) {
+    const struct upstream *u = x->leg ? x->leg->up : NULL;
+    return io_pending(&x->client->stream) || (u && io_pending(&u->stream));
+}
+
+/* When the idle limit has something to do. A reader that is slow moves no byte
+ * here for a long time, so it is looked several times what it has taken. */
+static uint64_t idle_due_ns(const struct exchange *x) {
+    uint64_t limit = idle_limit_ns(x);
+    if (!is_moving(x) || limit == SWG_OFF)
+        return SWG_NEVER;
+    if (!is_backed_up(x))
+        return x->moved_ns + limit;
+    uint64_t seen_ns = x->looked_ns > x->moved_ns ? x->looked_ns : x->moved_ns;
+    uint64_t look = seen_ns + limit / LOOKS, end = x->moved_ns + limit;
+    return look < end ? look : end;
+}
+
 void exchange_set_timer(struct exchange *x) {
     keep_pace(x);
     uint64_t due = pace_due_ns(&x->pace);
@@ -232,10 +266,8 @@ void exchange_set_timer(struct exchange *x) {
     }
     if (x->waiting_for_cache && x->wait_until_ns < due)
         due = x->wait_until_ns;
-    if (is_moving(x) && idle_limit_ns(x) != SWG_OFF) {
-        uint64_t idle = x->moved_ns + idle_limit_ns(x);
-        due = idle < due ? idle : due;
-    }
+    uint64_t idle = idle_due_ns(x);
+    due = idle < due ? idle : due;
     if (due != x->timer.due_ns)
         io_timer_set(x->worker->io, &x->timer, due);
 }
@@ -250,15 +282,18 @@ static struct leg *due_leg(const struct exchange *x) {
     return due;
 }
 
+/* False: a slow reader has taken something since the last look, or has time left. */
+static bool is_idle(struct exchange *x) {
+    size_t left = unsent(x);
+    if (left && left != x->unsent_seen)
+        x->moved_ns = exchange_now(x);
+    x->unsent_seen = left;
+    x->looked_ns = exchange_now(x);
+    return x->moved_ns + idle_limit_ns(x) <= exchange_now(x);
+}
+
 static void on_idle(struct exchange *x) {
     size_t pending = io_pending(&x->client->stream);
-    if (pending && pending < x->pending_seen) { /* slow, but it takes something */
-        x->moved_ns = exchange_now(x);
-        x->pending_seen = pending;
-        exchange_set_timer(x);
-        return;
-    }
-    x->pending_seen = pending;
     if (attempt_is_stuck(x))
         attempt_failed(x->leg, SWG_TIMED_OUT);
     else if (x->answer == ANSWER_BODY && x->leg->up && !pending && !x->tunnel)
@@ -294,8 +329,7 @@ static void on_timer(struct io_timer *t) {
     }
     if (pace_due_ns(&x->pace) <= exchange_now(x))
         upload_broken(x, 408, "body_too_slow", "The request's body came too slowly.");
-    else if (is_moving(x) && idle_limit_ns(x) != SWG_OFF &&
-             x->moved_ns + idle_limit_ns(x) <= exchange_now(x))
+    else if (idle_due_ns(x) <= exchange_now(x) && is_idle(x))
         on_idle(x);
     else
         exchange_set_timer(x);
@@ -676,7 +710,7 @@ void exchange_upload_resumed(struct exchange *x) {
 void exchange_client_drained(struct exchange *x) {
     struct leg *leg = x->leg;
     x->moved_ns = exchange_now(x);
-    x->pending_seen = 0;
+    x->unsent_seen = 0;
     if (leg && leg->up && leg->up->paused) {
         leg->up->paused = false;
         io_want_data(&leg->up->stream, true);

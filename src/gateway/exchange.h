@@ -101,7 +101,8 @@ struct exchange {
 
     /* time */
     uint64_t started_ns, moved_ns; /* moved: last time a byte of a body moved */
-    size_t pending_seen;
+    uint64_t looked_ns;            /* last time it was looked at what a slow reader has taken */
+    size_t unsent_seen;            /* by then it had not taken so much */
 
     /* cache */
     struct cache_waiter waiter;

@@ -168,6 +168,8 @@ static void pause_if_slow(struct leg *leg) {
     if (slow != leg->up->paused) {
         leg->up->paused = slow;
         io_want_data(&leg->up->stream, !slow);
+        if (slow)
+            exchange_set_timer(x); /* from now on it is watched */
     }
 }
 

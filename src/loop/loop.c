@@ -46,6 +46,7 @@ static const struct io_ops loop_io_ops = {
     .stream_connect = loop_stream_connect,
     .stream_want = loop_stream_want,
     .stream_send = loop_stream_send,
+    .stream_unsent = loop_stream_unsent,
     .stream_shut = loop_stream_shut,
     .stream_close = loop_stream_close,
     .stream_abort = loop_stream_abort,

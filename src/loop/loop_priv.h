@@ -78,6 +78,7 @@ int loop_stream_adopt(struct io *, struct io_stream *, int fd);
 int loop_stream_connect(struct io *, struct io_stream *, const struct sockaddr *, socklen_t);
 void loop_stream_want(struct io_stream *, bool wanted);
 int loop_stream_send(struct io_stream *, const struct iovec *, int count);
+size_t loop_stream_unsent(const struct io_stream *);
 void loop_stream_shut(struct io_stream *);
 void loop_stream_close(struct io_stream *);
 void loop_stream_abort(struct io_stream *);

@@ -29,10 +29,12 @@
  * "writable" is kept: who has nothing pending just tries. */
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -310,6 +312,13 @@ int loop_stream_send(struct io_stream *s, const struct iovec *iov, int count) {
 static void shut(struct io_stream *s) {
     s->flags &= ~(uint32_t)SHUT_AFTER;
     shutdown(s->fd, SHUT_WR);
+}
+
+size_t loop_stream_unsent(const struct io_stream *s) {
+    int queued = 0;
+    if (ioctl(s->fd, SIOCOUTQ, &queued) < 0 || queued < 0)
+        queued = 0;
+    return io_pending(s) + (size_t)queued;
 }
 
 void loop_stream_shut(struct io_stream *s) {
