@@ -237,6 +237,34 @@ static void what_the_kernel_does_not_take_is_kept(void **state) {
     free(got);
 }
 
+/* A reader that takes a little is seen before the kernel asks for more. */
+static void what_is_unsent_shrinks_as_the_other_side_reads(void **state) {
+    enum { SIZE = 16 << 20, READ = 16 << 10 };
+    struct recorder r;
+    int peer = adopt(&r);
+    char *data = calloc(1, SIZE);
+    (void)state;
+
+    assert_int_equal(io_unsent(&r.stream), 0);
+    const struct iovec piece = {data, SIZE};
+    assert_int_equal(io_send(&r.stream, &piece, 1), 0);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(loop_turn(world.loop, 0), 0); /* the kernel takes what it will */
+    size_t pending = io_pending(&r.stream), before = io_unsent(&r.stream), left = before;
+    assert_true(pending > 0 && before >= pending);
+    for (size_t got = 0; left == before && got < SIZE;) {
+        ssize_t n = recv(peer, data, READ, MSG_DONTWAIT);
+        got += n > 0 ? (size_t)n : 0;
+        left = io_unsent(&r.stream);
+    }
+    assert_true(left < before);
+    assert_int_equal(io_pending(&r.stream), pending); /* no turn of the loop was needed */
+    io_close(&r.stream);
+    assert_int_equal(io_unsent(&r.stream), 0);
+    close(peer);
+    free(data);
+}
+
 static void a_send_too_large_to_count_sends_nothing(void **state) {
     struct recorder r;
     int peer = adopt(&r);
@@ -811,6 +839,7 @@ int main(void) {
         EACH_WAY(pieces_are_sent_in_order),
         EACH_WAY(more_pieces_than_the_kernel_takes),
         EACH_WAY(what_the_kernel_does_not_take_is_kept),
+        EACH_WAY(what_is_unsent_shrinks_as_the_other_side_reads),
         EACH_WAY(a_send_too_large_to_count_sends_nothing),
         EACH_WAY(eof_comes_after_the_last_byte_and_once),
         EACH_WAY(eof_is_told_early_while_reading_is_not_wanted),
