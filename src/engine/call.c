@@ -211,7 +211,10 @@ static struct swg_step fall_back(struct swg_call *c, uint64_t now_ns) {
         s.tier_deadline_ns = c->wake_ns;
         return s;
     }
-    return c->held_answer ? swg__call_relay(c) : finish(c, now_ns);
+    if (c->held_answer && !c->request.good_only)
+        return swg__call_relay(c);
+    c->abandon |= c->held_answer;
+    return finish(c, now_ns);
 }
 
 /* ---- timers ------------------------------------------------------------------------------- */

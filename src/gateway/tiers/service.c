@@ -26,6 +26,7 @@ enum tier_result tier_service(struct leg *parent, const struct tier_options *tie
     struct swg_request request = {
         .idempotent = parent->call.request.idempotent,
         .safe = parent->call.request.safe,
+        .good_only = true, /* else there may be a better tier, or the first service's words */
         .deadline_ns = deadline_ns,
         .seed = worker_random(x->worker),
     };

@@ -245,6 +245,26 @@ static void overload_falls_back_as_well(void **state) {
     scene_close(&s);
 }
 
+/* The call is somebody's fallback: another one may do better. */
+static void a_failing_answer_that_is_of_no_use_is_not_relayed(void **state) {
+    struct scene s;
+    struct swg_policy_options o = with_tiers(1, plain);
+    scene_open(&s, &o);
+    s.request.good_only = true;
+    start(&s);
+    assert_int_equal(answer(&s, 500), SWG_DO_FALL_BACK);
+    assert_int_equal(tier(&s, false), SWG_DO_FINISH);
+    assert_true(s.step.abandon);
+    assert_int_equal(story(&s)->source, SWG_FROM_NOWHERE);
+    start(&s);
+    assert_int_equal(answer(&s, 429), SWG_DO_FALL_BACK);
+    assert_int_equal(tier(&s, true), SWG_DO_FINISH);
+    start(&s);
+    assert_int_equal(answer(&s, 404), SWG_DO_RELAY);
+    end(&s, true);
+    scene_close(&s);
+}
+
 static void a_good_answer_needs_no_tier(void **state) {
     static const int statuses[] = {200, 301, 404, 501, 505};
     for (size_t i = 0; i < 5; i++) {
@@ -469,6 +489,7 @@ int main(void) {
         cmocka_unit_test(the_kept_answer_is_relayed_when_no_tier_can),
         cmocka_unit_test(overload_falls_back_as_well),
         cmocka_unit_test(a_good_answer_needs_no_tier),
+        cmocka_unit_test(a_failing_answer_that_is_of_no_use_is_not_relayed),
         cmocka_unit_test(a_failure_without_an_answer_keeps_nothing),
         cmocka_unit_test(every_refusal_falls_back),
         cmocka_unit_test(a_tier_has_its_share_of_what_is_left),
