@@ -124,6 +124,7 @@ struct swg_call {
     bool idle_retry_used;
     bool caller_sending; /* as told by on_upload() */
     bool paused;         /* and therefore the clocks stand still */
+    bool seen;           /* the service may have seen the request */
     bool committed;      /* the caller has begun to get an answer */
     bool held_answer;    /* the service's answer is kept unread while tiers are tried */
     bool good_head;      /* the answer that is relayed began as a success */

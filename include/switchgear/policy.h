@@ -58,6 +58,8 @@ struct swg_tier_options {
     bool instant;           /* answers from memory: is tried even when no time is left */
     uint32_t share_percent; /* of the time left, 1…100; default 100 */
     bool for_reads_only;    /* skipped for requests that are not safe to repeat */
+    bool asks_again;        /* does what the service was to do: skipped for requests that may
+                               not be done twice, once the service may have seen them */
 };
 
 struct swg_policy_options {

@@ -375,7 +375,9 @@ const struct directive directives[] = {
     {"services.*.fallback[].stale.max", &type_duration, TIER(stale.max_ns), MS(1), YEAR, "24h",
      .help = "How old it may be, past its freshness."},
     {"services.*.fallback[].service", &type_tier_service, NO_FIELD,
-     .help = "Another service, with its own policy: its name, or {name, path}."},
+     .help = "Another service, with its own policy: its name, or {name, path}. A request that may "
+             "not be done twice (retry.methods) goes there only while the first service cannot "
+             "have seen it."},
     {"services.*.fallback[].service.name", &type_text, TIER(service.service),
      .flags = DIRECTIVE_REQUIRED, .help = "Its name.", .example = "shop-small"},
     {"services.*.fallback[].service.path", &type_path, TIER(service.path),

@@ -349,6 +349,7 @@ static void finish_lists(struct fill *f, struct draft *draft) {
         endpoints[i] = (struct swg_endpoint_options){s->endpoints[i].name, s->endpoints[i].weight};
     for (uint32_t i = 0; tiers && i < s->tier_count; i++)
         tiers[i] = (struct swg_tier_options){.instant = s->tiers[i].kind != TIER_SERVICE,
+                                             .asks_again = s->tiers[i].kind == TIER_SERVICE,
                                              .share_percent = 100};
     s->policy.endpoints = endpoints;
     s->policy.endpoint_count = endpoints ? s->endpoint_count : 0;

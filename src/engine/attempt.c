@@ -11,7 +11,6 @@
 #include "base/random.h"
 #include "engine/breaker_priv.h"
 #include "engine/call_priv.h"
-#include "engine/policy_priv.h"
 #include "engine/verdict.h"
 
 /* How often an overdue attempt looks whether its endpoint's breaker has opened. */
@@ -70,8 +69,8 @@ static void set_timeouts(struct swg_call *c, uint64_t now_ns) {
  * should be the one that tries out a sick endpoint. */
 static bool is_repeatable(const struct swg_call *c) {
     const struct swg_policy_options *o = &c->policy->options;
-    return (c->request.idempotent || o->retry.any_method) && !c->request.not_replayable &&
-           !o->no_retry && c->story.retries < o->retry.max;
+    return swg__call_may_repeat(c) && !c->request.not_replayable && !o->no_retry &&
+           c->story.retries < o->retry.max;
 }
 
 /* The slot is ours. */
@@ -221,8 +220,7 @@ static struct swg_step retry_after_wait(struct swg_call *c, uint64_t wait_ns, ui
 static bool may_retry_idle(const struct swg_call *c, uint64_t now_ns) {
     if (c->idle_retry_used || c->shutting_down || c->committed || c->request.not_replayable)
         return false;
-    return (c->request.idempotent || c->policy->options.retry.any_method) &&
-           now_ns < swg__deadline(c);
+    return swg__call_may_repeat(c) && now_ns < swg__deadline(c);
 }
 
 static struct swg_step retry_idle(struct swg_call *c, uint64_t now_ns) {
@@ -249,9 +247,17 @@ static struct swg_step do_without(struct swg_call *c, const struct swg__verdict 
     return swg__call_give_way(c, reason, now_ns);
 }
 
+/* Whether the service can have begun to do what it was asked. */
+static void note_seen(struct swg_call *c, enum swg_answer_kind kind) {
+    if (c->phase != PHASE_CONNECTING && kind != SWG_CONNECT_FAILED &&
+        kind != SWG_UNAVAILABLE_LOCALLY)
+        c->seen = true;
+}
+
 /* The attempt has ended, with an answer or without. */
 static struct swg_step settle(struct swg_call *c, const struct swg_answer *a, uint64_t now_ns) {
     swg__call_resume(c, now_ns);
+    note_seen(c, a->kind);
     c->story.last = *a;
     if (a->kind == SWG_ANSWERED)
         c->story.head_ns = now_ns;
@@ -283,6 +289,7 @@ static struct swg_step time_out(struct swg_call *c, uint64_t now_ns) {
  * unless the breaker finds that it was slow already. */
 static struct swg_step cut_short(struct swg_call *c, uint64_t now_ns) {
     swg__call_resume(c, now_ns);
+    note_seen(c, SWG_TIMED_OUT);
     c->story.timed_out = false;
     c->story.last = (struct swg_answer){.kind = SWG_TIMED_OUT};
     swg__call_answer_permit(c, SWG_CANCELLED, 0, now_ns);
@@ -305,7 +312,7 @@ static bool caller_ended_it(const struct swg_call *c, uint64_t now_ns) {
  * time would be to wait for what everybody else is spared. */
 static bool is_stranded(const struct swg_call *c, uint64_t now_ns) {
     const struct swg_policy_options *o = &c->policy->options;
-    return !o->no_breaker && !c->committed && (c->request.idempotent || o->retry.any_method) &&
+    return !o->no_breaker && !c->committed && swg__call_may_repeat(c) &&
            now_ns < swg__deadline(c) &&
            swg__breaker_standing(swg__call_breaker(c), now_ns) != SWG__SERVING;
 }
@@ -327,6 +334,7 @@ static bool has_fallback(const struct swg_call *c) {
 
 /* The attempt has counted as slow already; giving it up adds nothing to that. */
 static void give_up(struct swg_call *c, uint64_t now_ns) {
+    note_seen(c, SWG_TIMED_OUT);
     c->story.timed_out = true;
     c->story.last = (struct swg_answer){.kind = SWG_TIMED_OUT};
     c->abandon = true;

@@ -38,7 +38,6 @@
 
 #include "engine/breaker_priv.h"
 #include "engine/call_priv.h"
-#include "engine/policy_priv.h"
 
 /* A good head is judged a success so long after it, if its end has not come. */
 #define JUDGE_HEAD_AFTER_NS SWG_SECONDS(1)
@@ -193,6 +192,8 @@ static uint64_t tier_deadline(const struct swg_call *c, const struct swg_tier_op
 static bool can_try(const struct swg_call *c, const struct swg_tier_options *tier,
                     uint64_t now_ns) {
     if (tier->for_reads_only && !c->request.safe)
+        return false;
+    if (tier->asks_again && c->seen && !swg__call_may_repeat(c))
         return false;
     return tier->instant || now_ns < swg__deadline(c);
 }

@@ -7,6 +7,8 @@
 
 #include <switchgear/call.h>
 
+#include "engine/policy_priv.h"
+
 enum call_state {
     CALL_NEW,
     CALL_LOOKING_UP,
@@ -40,6 +42,11 @@ static inline uint64_t swg__caller_deadline(const struct swg_call *c) {
 
 static inline uint64_t swg__deadline(const struct swg_call *c) {
     return swg__earlier(c->total_ns, swg__caller_deadline(c));
+}
+
+/* Whether it does no harm to have it done twice. */
+static inline bool swg__call_may_repeat(const struct swg_call *c) {
+    return c->request.idempotent || c->policy->options.retry.any_method;
 }
 
 /* ---- call.c ---- */

@@ -151,6 +151,27 @@ def test_the_body_goes_to_the_other_service_too(gateway, server):
         assert client.answer().body == b"the whole body"
 
 
+@pytest.mark.parametrize("keys,lines,who", [
+    ({}, [], "static"),  # a payment, say: the first service may have taken it
+    ({}, ["Idempotency-Key: 7"], "service"),
+    ({"methods": "any"}, [], "service"),  # a language model: asking twice does no harm
+])
+def test_what_may_not_be_done_twice(gateway, server, keys, lines, who):
+    up = server(lambda r, l: answer(b"2"))
+    gw = gateway([server(lambda r, l: FAIL)], retry={"max": 0, **keys},
+                 fallback=[{"service": "other"}, STATIC], services=other(up))
+    with gw.connect() as client:
+        assert client.post("/", b"amount=5", *lines).story[0] == who
+    assert up.count == (who == "service")
+
+
+def test_what_was_never_sent_may_be_done_by_the_other(gateway, server, dead):
+    up = server(lambda r, l: answer(b"2"))
+    gw = gateway([dead], retry=ONCE, fallback=[{"service": "other"}, STATIC], services=other(up))
+    with gw.connect() as client:
+        assert client.post("/", b"amount=5").body == b"2"
+
+
 def test_the_chain_goes_on_when_the_other_service_fails(gateway, server, dead):
     up = server(lambda r, l: FAIL)
     gw = gateway([dead], retry=ONCE, fallback=[{"service": "other"}, STATIC], services=other(up))

@@ -418,6 +418,47 @@ static void tiers_for_reads_serve_reads(void **state) {
     scene_close(&s);
 }
 
+static void a_tier_that_does_the_same_is_not_for_what_may_not_be_done_twice(void **state) {
+    static const struct swg_tier_options again[2] = {{.asks_again = true}, {0}};
+    struct scene s;
+    struct swg_policy_options o = with_tiers(2, again);
+    scene_open(&s, &o);
+    s.request.idempotent = false;
+    /* The service may have done it, whatever it says. */
+    start(&s);
+    connected(&s);
+    assert_int_equal(answer(&s, 500), SWG_DO_FALL_BACK);
+    assert_int_equal(s.step.tier, 1);
+    tier(&s, true);
+    start(&s);
+    connected(&s);
+    assert_int_equal(failed(&s, SWG_RESET), SWG_DO_FALL_BACK);
+    assert_int_equal(s.step.tier, 1);
+    tier(&s, true);
+    /* It cannot have. */
+    start(&s);
+    assert_int_equal(failed(&s, SWG_CONNECT_FAILED), SWG_DO_FALL_BACK);
+    assert_int_equal(s.step.tier, 0);
+    tier(&s, true);
+    s.request.idempotent = true;
+    start(&s);
+    connected(&s);
+    assert_int_equal(answer(&s, 500), SWG_DO_FALL_BACK);
+    assert_int_equal(s.step.tier, 0);
+    tier(&s, true);
+    scene_close(&s);
+    /* Or the policy says that it does no harm. */
+    o.retry.any_method = true;
+    scene_open(&s, &o);
+    s.request.idempotent = false;
+    start(&s);
+    connected(&s);
+    assert_int_equal(answer(&s, 500), SWG_DO_FALL_BACK);
+    assert_int_equal(s.step.tier, 0);
+    tier(&s, true);
+    scene_close(&s);
+}
+
 static void the_chain_can_be_switched_off(void **state) {
     struct scene s;
     struct swg_policy_options o = with_tiers(1, plain);
@@ -498,6 +539,7 @@ int main(void) {
         cmocka_unit_test(a_kept_answer_survives_a_tier_that_takes_too_long),
         cmocka_unit_test(without_time_left_only_instant_tiers_are_tried),
         cmocka_unit_test(tiers_for_reads_serve_reads),
+        cmocka_unit_test(a_tier_that_does_the_same_is_not_for_what_may_not_be_done_twice),
         cmocka_unit_test(the_chain_can_be_switched_off),
         cmocka_unit_test(retries_come_before_tiers),
         cmocka_unit_test(a_retry_that_has_no_time_falls_back_now),
