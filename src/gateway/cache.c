@@ -165,12 +165,14 @@ static bool has_waited(const struct look *l) {
                          l->waiter->state == WAITER_DONE);
 }
 
-static enum swg__flight_role role_of(const struct look *l) {
+/* What is known to be unshared is not waited for; but who refreshes what is
+ * served meanwhile keeps nobody waiting. */
+static enum swg__flight_role role_of(const struct look *l, bool refresh) {
     const struct cache_request *r = l->request;
     bool leads = !r->alone && !r->ranged && !r->wish.no_store;
     struct swg__flight_facts facts = {
         .under_way = l->under_way != NULL,
-        .unshared = swg__flight_marked(&l->shard->marks, l->hash, l->now_ns),
+        .unshared = !refresh && swg__flight_marked(&l->shard->marks, l->hash, l->now_ns),
         .may_lead = leads && !l->no_room,
         .may_wait = leads && !r->wish.no_cache && !r->authorized && l->waiter && !has_waited(l),
     };
@@ -191,7 +193,8 @@ static enum cache_found decide(struct look *l) {
 
     l->variant = cache_index_variant(l->shard, l->hash, l->key, l->request);
     l->under_way = l->ours ? NULL : cache_index_flight(l->shard, l->hash, l->key, l->variant);
-    enum swg__flight_role role = l->ours ? SWG__FLIGHT_LEAD : role_of(l);
+    enum swg__flight_role role =
+        l->ours ? SWG__FLIGHT_LEAD : role_of(l, usable == SWG__STALE_REFRESHED);
     if (usable == SWG__STALE_REFRESHED)
         return role == SWG__FLIGHT_LEAD ? CACHE_STALE_REFRESH : CACHE_STALE;
     if (l->request->wish.only_if_cached)

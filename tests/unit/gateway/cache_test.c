@@ -125,6 +125,20 @@ static void one_refreshes_the_others_are_served_stale(void **state) {
     end(c);
 }
 
+/* What is old when it comes lets nobody wait; it is refreshed all the same. */
+static void an_answer_that_is_stale_at_once_is_refreshed_each_time(void **state) {
+    struct cache *c = make(1 << 20);
+    struct cache_result r;
+    put(c, "/a", "", "Cache-Control: max-age=0, stale-while-revalidate=20", "old", T0);
+    assert_int_equal(look(c, "/a", "", NULL, T0 + S(1), &r), CACHE_STALE_REFRESH);
+    cache_entry_release(r.entry);
+    cache_abandon(&r.flight, SWG__FLIGHT_FAILED, T0 + S(1));
+    assert_int_equal(look(c, "/a", "", NULL, T0 + S(2), &r), CACHE_STALE_REFRESH);
+    cache_entry_release(r.entry);
+    cache_abandon(&r.flight, SWG__FLIGHT_FAILED, T0 + S(2));
+    end(c);
+}
+
 static struct cache_entry *find_stale(struct cache *c, const char *path, const char *request,
                                       uint64_t max_ns, uint64_t now_ns) {
     struct head h;
@@ -466,6 +480,7 @@ int main(void) {
         cmocka_unit_test(what_is_over_is_dropped),
         cmocka_unit_test(a_clients_wishes_are_heard),
         cmocka_unit_test(one_refreshes_the_others_are_served_stale),
+        cmocka_unit_test(an_answer_that_is_stale_at_once_is_refreshed_each_time),
         cmocka_unit_test(the_stale_tier_finds_what_may_be_used),
         cmocka_unit_test(a_failed_fetch_leaves_the_old_answer),
         cmocka_unit_test(variants_are_told_apart),
