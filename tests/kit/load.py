@@ -52,7 +52,7 @@ class Load:
 
     def _one(self, client):
         number = next(self.numbers)
-        body = b"body %d" % number if number % self.post_every == 0 else None
+        body = b"body %d" % number if (number + 1) % self.post_every == 0 else None
         client.ask("POST" if body else "GET", f"/{number}", body=body, headers=self.headers)
         reply = client.answer()
         wanted = body or b"/%d" % number
