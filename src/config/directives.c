@@ -338,7 +338,8 @@ const struct directive directives[] = {
     {"services.*.cache.fresh", &type_duration, SERVICE(cache.fresh_ns), 0, YEAR, "0",
      .help = "How long an answer that says nothing itself is served without asking again."},
     {"services.*.cache.stale", &type_duration, SERVICE(cache.stale_ns), 0, YEAR, "24h",
-     .help = "How long after that it is kept for the stale tier."},
+     .help = "How long after that it is kept for the stale tier. An answer that says nothing is "
+             "kept for it too, renewed every 5 s."},
     {"services.*.cache.key", &type_cache_key, SERVICE(cache),
      .default_text = "[method, host, path, query]", .help = "What makes two requests the same.",
      .example = "[method, path, header.Accept]"},

@@ -141,6 +141,17 @@ static uint64_t expires_after(const struct swg__answer *a) {
     return s > INT32_MAX ? seconds(INT32_MAX) : SWG_SECONDS(s);
 }
 
+/* Of an answer that says nothing itself. Where it is kept only for when the
+ * service fails, it is stale from the start; a "not found" is not kept for that. */
+static bool lifetime_unsaid(const struct swg__answer *a, const struct swg__cache_terms *terms,
+                            uint64_t *lifetime_ns) {
+    uint64_t fresh_ns = option(terms->fresh_ns);
+    if (!storable_unsaid(a->status) && !a->control.public_)
+        return false;
+    *lifetime_ns = negative(a->status) ? smaller(fresh_ns, NEGATIVE_MAX) : fresh_ns;
+    return fresh_ns || (option(terms->stale_ns) && !negative(a->status));
+}
+
 /* RFC 9111 section 4.2.1. False: neither answer nor operator say. */
 static bool lifetime_of(const struct swg__answer *a, const struct swg__cache_terms *terms,
                         uint64_t *lifetime_ns) {
@@ -153,10 +164,7 @@ static bool lifetime_of(const struct swg__answer *a, const struct swg__cache_ter
         *lifetime_ns = expires_after(a);
     else if (c->no_cache)
         *lifetime_ns = 0;
-    else if (option(terms->fresh_ns) && (storable_unsaid(a->status) || c->public_))
-        *lifetime_ns =
-            negative(a->status) ? smaller(terms->fresh_ns, NEGATIVE_MAX) : terms->fresh_ns;
-    else
+    else if (!lifetime_unsaid(a, terms, lifetime_ns))
         return false;
     if (c->no_cache)
         *lifetime_ns = 0;

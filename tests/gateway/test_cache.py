@@ -341,6 +341,17 @@ def test_unless_the_configuration_says_so(gateway, origin):
     assert gw.get("/x").body == b"1"
 
 
+def test_an_answer_that_says_nothing_serves_stale_too(gateway, origin):
+    """The usual API: no Cache-Control at all. It is asked each time while it is well; what
+    is kept is a few seconds old at most."""
+    up = origin()
+    gw = start(gateway, up, cache={"stale": "1h"})
+    assert [gw.get("/x").body for _ in range(3)] == [b"1", b"2", b"3"]
+    up.answer = FAIL
+    reply = gw.get("/x")
+    assert reply.story[0] == "stale" and reply.body in (b"1", b"2", b"3")
+
+
 def test_too_old_is_too_old(gateway, origin):
     gw = kept_but_stale(gateway, origin, "Cache-Control: max-age=60", cache={"stale": "10m"})
     assert gw.get("/x").status == 500

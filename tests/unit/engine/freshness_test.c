@@ -381,6 +381,20 @@ static void nothing_overflows(void **state) {
     assert_int_equal(swg__freshness_left(&f, UINT64_MAX), -INT64_MAX);
 }
 
+static void what_says_nothing_is_kept_for_when_the_service_fails(void **state) {
+    const struct swg__cache_terms only_stale = {.fresh_ns = 0, .stale_ns = S(3600)};
+    struct swg__freshness f;
+    struct swg__answer a = answer();
+    assert_int_equal(swg__freshness_of(&a, &only_stale, &f), SWG__STORE_OK);
+    assert_int_equal(f.lifetime_ns, 0);
+    assert_int_equal(f.stale_ns, S(3600));
+    /* "Not found" would keep better tiers from answering; a 302 is never kept unsaid. */
+    a.status = 404;
+    assert_int_equal(swg__freshness_of(&a, &only_stale, &f), SWG__STORE_NO_LIFETIME);
+    a.status = 302;
+    assert_int_equal(swg__freshness_of(&a, &only_stale, &f), SWG__STORE_NO_LIFETIME);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_known_statuses_are_stored_unsaid),
@@ -406,6 +420,7 @@ int main(void) {
         cmocka_unit_test(s_maxage_with_windows_of_its_own_may_be_stale),
         cmocka_unit_test(what_a_client_may_wish),
         cmocka_unit_test(over_when_no_window_is_left),
+        cmocka_unit_test(what_says_nothing_is_kept_for_when_the_service_fails),
         cmocka_unit_test(nothing_overflows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
