@@ -2,14 +2,16 @@
 # what is missing (Debian packages), build, and go on. `make help` lists the rest.
 
 BUILD   := build
+PREFIX  := /usr/local
+DESTDIR :=
 PACKAGES_BUILD := gcc meson ninja-build pkg-config libfyaml-dev libjansson-dev libc-ares-dev \
                   libssl-dev libsqlite3-dev libcmocka-dev
 PACKAGES_TEST  := clang libclang-rt-14-dev clang-format clang-tidy llvm python3-pytest python3-pytest-xdist \
                   python3-httpx python3-h11 python3-websockets prometheus nginx-light haproxy curl \
-                  chromium
+                  chromium cmake g++
 PYTEST  := /usr/bin/python3 -m pytest
 
-.PHONY: all run test bench bench-faults soak docs install clean help format lint deps deps-test
+.PHONY: all run test bench bench-faults soak docs install uninstall clean help format lint deps deps-test
 
 all: deps
 	@scripts/build $(BUILD)
@@ -22,7 +24,7 @@ help:
 	@echo "make bench-faults  what happens to clients while an upstream is killed, hung, slow …"
 	@echo "make soak          the long proofs"
 	@echo "make docs          writes the reference pages from the program's own tables"
-	@echo "make install       PREFIX=/usr/local DESTDIR= "
+	@echo "make install       PREFIX=/usr/local DESTDIR= ; make uninstall takes it away"
 
 deps:
 	@scripts/install-packages $(PACKAGES_BUILD)
@@ -55,7 +57,13 @@ lint:
 	@scripts/lint
 
 install: all
-	@meson install -C $(BUILD) --no-rebuild
+	@meson configure $(BUILD) --prefix=$(PREFIX)
+	@ninja -C $(BUILD) --quiet
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
+	@echo "installed under $(DESTDIR)$(PREFIX)"
+
+uninstall:
+	@ninja -C $(BUILD) uninstall
 
 clean:
 	rm -rf $(BUILD)

@@ -23,9 +23,14 @@ typedef struct swg_answer swg_attempt(void *arg, uint64_t deadline_ns);
  * cause, or SWG_ADMITTED if the attempts failed. */
 typedef bool swg_fallback(void *arg, enum swg_refusal why);
 
-#define SWG_OK_ANSWER        ((struct swg_answer){SWG_ANSWERED, 200, 0})
-#define SWG_FAILED_ANSWER    ((struct swg_answer){SWG_ANSWERED, 500, 0})
-#define SWG_TIMED_OUT_ANSWER ((struct swg_answer){SWG_TIMED_OUT, 0, 0})
+#ifdef __cplusplus /* which has no compound literals */
+#define SWG_ANSWER(kind, status) (swg_answer{kind, status, 0})
+#else
+#define SWG_ANSWER(kind, status) ((struct swg_answer){kind, status, 0})
+#endif
+#define SWG_OK_ANSWER        SWG_ANSWER(SWG_ANSWERED, 200)
+#define SWG_FAILED_ANSWER    SWG_ANSWER(SWG_ANSWERED, 500)
+#define SWG_TIMED_OUT_ANSWER SWG_ANSWER(SWG_TIMED_OUT, 0)
 
 SWG_BEGIN_DECLS
 
