@@ -32,10 +32,10 @@ struct gateway {
     struct plan *plan;
     _Atomic uint64_t generation; /* the plan's; control thread writes after `plan` (release),
                                     workers read before they take it (acquire) */
-    _Atomic uint32_t clients;   /* open connections; every worker adds and subtracts; relaxed */
-    _Atomic uint32_t exchanges; /* under way; the same */
-    _Atomic bool draining;      /* clients are told to close; control thread sets, workers read;
-                                   relaxed: nothing else hangs on it */
+    _Atomic uint32_t clients;    /* open connections; every worker adds and subtracts; relaxed */
+    _Atomic uint32_t exchanges;  /* under way; the same */
+    _Atomic bool draining;       /* clients are told to close; control thread sets, workers read;
+                                    relaxed: nothing else hangs on it */
     _Atomic uint64_t reloads, reload_errors;
     uint32_t connections_max; /* what the descriptors of the process allow */
     uint64_t started_ns;      /* monotonic */
