@@ -30,7 +30,7 @@
 #include "engine/breaker_priv.h"
 
 enum {
-    SWG__SHARDS_MAX = 64,
+    SWG__SHARDS_MAX = 32, /* check() holds all their locks: tools that watch locks know 64 */
     SWG__SLAB = 32,       /* entries a piece of memory */
     SWG__NAME_FEW = 24,   /* bytes of a name that need no memory of their own */
     SWG__STRIPES = 128,   /* locks that the breakers share */
