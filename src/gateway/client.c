@@ -136,8 +136,19 @@ static void bury(struct client *c) {
         exchange_cancel(c->exchange);
 }
 
+/* Whether something of an answer would be lost that only the end of the
+ * connection could tell from a whole one. */
+static bool is_owed(const struct client *c) {
+    const struct exchange *x = c->exchange;
+    return c->abort_after || io_pending(&c->stream) ||
+           (x && x->answer == ANSWER_BODY && x->out_framing == HTTP1_BODY_UNTIL_CLOSE);
+}
+
 void client_close(struct client *c) {
-    io_close(&c->stream);
+    if (is_owed(c))
+        io_abort(&c->stream);
+    else
+        io_close(&c->stream);
     bury(c);
 }
 
@@ -154,6 +165,7 @@ void client_cut_off(struct client *c) {
         return;
     }
     c->state = CLIENT_LINGER; /* what came of the answer goes out first */
+    c->since_ns = io_now(c->worker->io);
     c->abort_after = true;
     io_want_data(&c->stream, false);
     io_timer_set(c->worker->io, &c->timer, io_now(c->worker->io) + LINGER_NS);
@@ -164,6 +176,7 @@ static void linger(struct client *c) {
     if (c->state == CLIENT_DEAD)
         return;
     c->state = CLIENT_LINGER;
+    c->since_ns = io_now(c->worker->io);
     if (!c->feeding)
         drop_in(c);
     io_shut(&c->stream);
@@ -314,6 +327,8 @@ static void on_drain(struct io_stream *s) {
         client_abort(c);
     else if (c->state == CLIENT_LINGER && c->eof)
         client_close(c);
+    else if (c->state == CLIENT_LINGER)
+        io_timer_set(c->worker->io, &c->timer, io_now(c->worker->io) + LINGER_NS);
     else if (c->state == CLIENT_IDLE || c->state == CLIENT_HEAD)
         feed_kept(c);
 }
@@ -368,12 +383,31 @@ void client_become_tunnel(struct client *c) {
     io_timer_set(io, &c->timer, io_now(io));
 }
 
+/* Whether a client that has yet to read an answer does read it, however slowly.
+ * Looks what it has taken since the last look. */
+static bool is_taking(struct client *c) {
+    struct io *io = c->worker->io;
+    if (!io_pending(&c->stream))
+        return false;
+    uint32_t unsent = (uint32_t)io_unsent(&c->stream);
+    if (unsent != c->unsent_seen)
+        c->since_ns = io_now(io);
+    c->unsent_seen = unsent;
+    return io_now(io) - c->since_ns < limits_of(c)->idle_timeout_ns;
+}
+
 /* One timer serves all states, and is not moved for every request: when it
  * fires it looks what it is for by now. */
 static void on_timer(struct io_timer *t) {
     struct client *c = container_of(t, struct client, timer);
     struct io *io = c->worker->io;
     uint64_t due = UINT64_MAX;
+    bool is_answered = c->state == CLIENT_IDLE || c->state == CLIENT_LINGER;
+    if (is_answered && is_taking(c)) {
+        uint64_t look_ns = limits_of(c)->idle_timeout_ns / 4;
+        io_timer_set(io, t, io_now(io) + (look_ns < LINGER_NS ? look_ns : LINGER_NS));
+        return;
+    }
     switch ((enum client_state)c->state) {
     case CLIENT_IDLE:
         due = c->since_ns +

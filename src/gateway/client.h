@@ -31,7 +31,8 @@ struct client {
     uint32_t in_seen; /* of the head, by an earlier parse */
     uint32_t listen_index;
     uint32_t served;
-    uint64_t since_ns;       /* idle, or receiving a head, since then */
+    uint32_t unsent_seen;    /* of an answer, when it was last looked whether it is read */
+    uint64_t since_ns;       /* idle, or receiving a head, or not reading its answer, since then */
     struct in6_addr address; /* v4 as ::ffff:…; zero for unix sockets */
     uint16_t port;
     uint8_t state;

@@ -2,6 +2,7 @@
 
 Timeouts that must end something are short; those that must not are long, so that a test
 in which the wrong one ends it hangs, and fails."""
+import signal
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ import pytest
 from kit.admin import ADMIN, Admin
 from kit.http import Closed, answer, chunks
 from kit.upstream import black_hole
-from kit.waiting import DEADLINE
+from kit.waiting import DEADLINE, eventually
 
 LATE = "It took too long. Please try again."
 NEVER = {"connect": "1h", "first_byte": "1h", "attempt": "1h", "total": "1h", "idle": "1h",
@@ -356,6 +357,80 @@ def test_client_that_reads_slowly_is_kept(gateway, upstream):
             time.sleep(0.1)
         assert client.exactly(size - 80000) == b"x" * (size - 80000)
         sender.join(DEADLINE)
+
+
+def later(client, size, seconds=2.6):
+    """Reads a body of that size: a little after a while, and then the rest."""
+    got = len(client.take(len(client.buffer)))
+    for _ in range(4):
+        time.sleep(seconds / 4)
+        got += len(client.sock.recv(min(100000, size - got)))
+    while got < size:
+        piece = client.sock.recv(min(1 << 20, size - got))
+        assert piece, f"cut off after {got} bytes"
+        got += len(piece)
+
+
+CACHED = 16 << 20  # is sent in one piece, and is more than the kernel keeps
+
+
+@pytest.fixture
+def cached(gateway, server):
+    """A gateway that has a large answer in its cache."""
+    def make(**keys):
+        gw = gateway([server(lambda r, l: answer(b"x" * CACHED))], cache={"fresh": "1h"},
+                     cache_memory="256MiB", **keys)
+        assert len(gw.get("/").body) == CACHED
+        return gw
+    return make
+
+
+@pytest.mark.parametrize("head", ["GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+                                  "GET / HTTP/1.0\r\nHost: test\r\n\r\n"])
+def test_slow_reader_gets_its_last_answer_whole(cached, head):
+    """The connection is to be closed behind it, but not before it is read."""
+    gw = cached()
+    with gw.connect(receive_buffer=8192) as client:
+        client.send(head)
+        assert "hit" in client.head().headers["Cache-Status"]
+        later(client, CACHED)
+        assert client.ending() == "ended"
+
+
+def test_slow_reader_of_a_kept_connection_is_not_idle(cached):
+    gw = cached(limits={"idle_timeout": "1s"})
+    with gw.connect(receive_buffer=8192) as client:
+        client.ask("GET", "/")
+        assert "hit" in client.head().headers["Cache-Status"]
+        later(client, CACHED)
+        assert client.ending() == "ended"  # and now it is
+
+
+def test_client_that_does_not_read_its_last_answer_ends(cached):
+    """By a reset: what it will find in its buffer is not the whole."""
+    gw = cached(limits={"idle_timeout": "300ms"}, admin=ADMIN)
+    with gw.connect(receive_buffer=8192) as client, Admin(gw) as admin:
+        client.send("GET / HTTP/1.0\r\nHost: test\r\n\r\n")
+        client.head()
+        eventually(lambda: "gateway_client_connections 0\n" in admin.get("/metrics").text,
+                   "it is closed")
+        assert client.whole_ending()[1] == "reset"
+
+
+def test_drain_that_ends_early_resets_what_has_no_length(gateway, upstream):
+    """A body that ends with its connection must not seem whole."""
+    up = upstream()
+    gw = gateway([up], drain={"delay": "0s", "timeout": "100ms"})
+    with gw.connect() as client:
+        client.send("GET / HTTP/1.0\r\n\r\n")
+        link = up.accept()
+        link.request()
+        link.send("HTTP/1.1 200 OK\r\n\r\nabc")
+        client.head()
+        assert client.exactly(3) == b"abc"
+        gw.signal(signal.SIGTERM)
+        assert client.ending() == "reset"
+        assert gw.wait() == 0
 
 
 def test_upstream_that_reads_slowly_is_not_stuck(gateway, upstream):
