@@ -20,7 +20,7 @@ help:
 	@echo "make               build build/switchgear"
 	@echo "make run           build, and start the demo: gateway, services, status page"
 	@echo "make test          every test suite, also under sanitizers; ends with the counts"
-	@echo "make bench         speed, as ratios to HAProxy and nginx in the same run"
+	@echo "make bench         speed: of the engine, and as ratios to HAProxy and nginx in the same run"
 	@echo "make bench-faults  what happens to clients while an upstream is killed, hung, slow …"
 	@echo "make soak          the long proofs"
 	@echo "make docs          writes the reference pages from the program's own tables"
@@ -39,6 +39,7 @@ test: deps-test
 	@scripts/test
 
 bench: deps-test all
+	@$(BUILD)/bench/engine_bench
 	@bench/speed
 
 bench-faults: deps-test all
