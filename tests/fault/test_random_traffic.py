@@ -216,7 +216,7 @@ class Visitor(threading.Thread):
         if self.dice.random() < 0.3:
             key = self.dice.randrange(20)
             return f"/cached/{key}?content={key}&size={key * 100}", key, key * 100
-        return f"/x?size={size}", number, size
+        return f"/x?n={number}&size={size}", number, size  # its own, also when it is kept
 
     def _one(self):
         number = self._next()
