@@ -4,7 +4,8 @@
  * at once on it, random events in random order, timers that are early, due or
  * late, grants that arrive when they like, an operator who interferes. The
  * driver keeps its own books of what is open and how long it may take, and
- * compares. A failure prints the seed; SWITCHGEAR_SEED plays it again. */
+ * compares. A failure prints the seed; SWITCHGEAR_SEED plays it again. With an
+ * argument other seeds are played: the soak does that. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,6 +44,7 @@ struct world {
     struct swg_tier_options tiers[TIERS];
     struct slot slots[SLOTS];
     uint64_t calls, attempts, noted;
+    uint64_t trace; /* of all steps that were said, in their order */
 };
 
 static uint64_t draw(struct world *w, uint64_t max) {
@@ -165,7 +167,14 @@ static void check_story(const struct slot *s) {
     }
 }
 
+static void note(struct world *w, uint64_t what) {
+    w->trace = random_mix(w->trace ^ what ^ w->now);
+}
+
 static void take(struct slot *s, struct swg_step step) {
+    note(s->world, (uint64_t)step.action << 32 ^ step.endpoint << 16 ^ step.tier << 8 ^
+                       (unsigned)step.abandon << 1 ^ step.probe);
+    note(s->world, step.wake_ns);
     swg_call_check(&s->call);
     if (step.abandon) {
         bool only_tier =
@@ -441,7 +450,7 @@ static int teardown(void **state) {
     return 0;
 }
 
-static uint64_t live(uint64_t seed, struct swg_policy_stats *sum) {
+static uint64_t live(uint64_t seed, struct swg_policy_stats *sum, uint64_t *trace) {
     static struct world w;
     w = (struct world){.seed = seed, .now = SWG_SECONDS(1 + seed % 1000)};
     w.started = w.now;
@@ -473,20 +482,24 @@ static uint64_t live(uint64_t seed, struct swg_policy_stats *sum) {
         sum->retries_skipped[i] += p.retries_skipped[i];
     }
     swg_policy_release(w.policy);
+    *trace = w.trace;
     return w.calls;
 }
+
+/* Seeds from here on; 0: the usual ones, after which it must have been everywhere. */
+static uint64_t first_seed;
 
 static void a_hundred_thousand_calls(void **state) {
     const char *given = getenv("SWITCHGEAR_SEED");
     struct swg_policy_stats sum = {0};
-    uint64_t calls = 0;
-    uint64_t first = given ? strtoull(given, NULL, 0) : 0;
+    uint64_t calls = 0, trace;
+    uint64_t first = given ? strtoull(given, NULL, 0) : first_seed * POLICIES;
     for (uint64_t i = 0; i < (given ? 1 : POLICIES); i++) {
         playing = first + i;
-        calls += live(playing, &sum);
+        calls += live(playing, &sum, &trace);
     }
     playing = UINT64_MAX;
-    if (given)
+    if (given || first_seed)
         return;
     /* The driver has been everywhere. */
     static const enum swg_refusal refusals[] = {
@@ -508,8 +521,27 @@ static void a_hundred_thousand_calls(void **state) {
         assert_true(sum.retries_skipped[skipped[i]] > 0);
 }
 
-int main(void) {
+/* Every step, and the time of every wake-up, is the same again. */
+static void the_same_seed_is_the_same_history(void **state) {
+    struct swg_policy_stats sum = {0};
+    uint64_t again, other, last = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        uint64_t trace;
+        live(seed, &sum, &trace);
+        live(seed, &sum, &again);
+        assert_true(trace == again);
+        assert_true(trace != last);
+        last = trace;
+    }
+    live(99, &sum, &other);
+    assert_true(other != last);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1)
+        first_seed = strtoull(argv[1], NULL, 0);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_seed_is_the_same_history),
         cmocka_unit_test_teardown(a_hundred_thousand_calls, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
