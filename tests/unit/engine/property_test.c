@@ -17,7 +17,7 @@
 #include "engine/breaker_priv.h"
 #include "model.h"
 
-enum { PERMITS = 24, STEPS = 4000, SEEDS = 60 };
+enum { PERMITS = 24, STEPS = 4000, SEEDS = 300 };
 
 struct pair {
     struct swg_breaker *fast;
@@ -346,6 +346,27 @@ static void compare(struct pair *x) {
 
 /* ---- a run ---- */
 
+/* Wherever it is, and though the first two probes never come back: when the service is
+ * well again, so is the breaker. */
+static void check_recovery(struct pair *x) {
+    uint64_t now_ns = x->now_ns, retry_in_ns;
+    struct swg_breaker_stats s;
+    swg_breaker_force(x->fast, SWG_AUTOMATIC, SWG_NEVER, now_ns);
+    int lost = 0;
+    for (int i = 0; i < 100000; i++) {
+        struct swg_permit p;
+        swg_breaker_read(x->fast, &s, now_ns);
+        if (s.state == SWG_CLOSED)
+            return;
+        if (swg_breaker_admit(x->fast, &p, 0, now_ns) == SWG_ADMITTED && ++lost > 2)
+            swg_breaker_record(x->fast, &p, SWG_SUCCESS, 0, now_ns);
+        swg_breaker_peek(x->fast, now_ns, &retry_in_ns);
+        now_ns += retry_in_ns;
+        swg_breaker_check(x->fast);
+    }
+    fail_msg("seed %llu: it does not recover", (unsigned long long)x->seed);
+}
+
 static void run(uint64_t seed, uint64_t steps) {
     static struct pair pair;
     struct pair *x = &pair;
@@ -364,6 +385,7 @@ static void run(uint64_t seed, uint64_t steps) {
     }
     compare(x);
     assert_int_equal(x->model.probes != NULL, false);
+    check_recovery(x);
     swg_breaker_destroy(x->fast);
     model_free(&x->model);
 }
