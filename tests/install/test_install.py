@@ -131,3 +131,20 @@ def test_every_declared_function_is_there(prefix, libdir):
 
 def test_the_program_is_installed(prefix):
     assert "switchgear 0.1" in run(prefix / "bin" / "switchgear", "version")
+
+
+def test_manual_pages(prefix):
+    """One a header, found by each function's name, without a complaint of man(1)."""
+    pages = {page.name: page for page in (prefix / "share" / "man" / "man3").glob("*.3")}
+    assert "libswitchgear.3" in pages
+    for header in (prefix / "include" / "switchgear").glob("*.h"):
+        if header.name not in ("export.h", "switchgear.h"):
+            assert f"swg_{header.stem}.3" in pages
+    name = pages["swg_breaker.3"].read_text().split(".SH NAME")[1].split(".SH")[0]
+    assert "swg_breaker_admit" in name
+    if not shutil.which("groff"):
+        pytest.skip("no groff here")
+    for page in pages.values():
+        done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-K", "utf8", str(page)],
+                              capture_output=True, text=True)
+        assert done.returncode == 0 and not done.stderr, (page.name, done.stderr)
