@@ -1,4 +1,5 @@
-/* no_memory_test.c - each allocation of the breaker and the policy fails once:
+/* no_memory_test.c - each allocation of breaker, policy, bulkhead and budget
+ * fails once:
  * an error is told, nothing leaks, and what there was is as it was. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,29 +12,7 @@
 
 #include <switchgear/policy.h>
 
-/* The linker sends the library's allocations here (--wrap). */
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-int __real_posix_memalign(void **out, size_t alignment, size_t size);
-int __wrap_posix_memalign(void **out, size_t alignment, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-
-static int allocations_left = -1; /* negative: without limit */
-
-static bool fails_now(void) {
-    return allocations_left >= 0 && allocations_left-- == 0;
-}
-
-void *__wrap_calloc(size_t n, size_t size) {
-    return fails_now() ? NULL : __real_calloc(n, size);
-}
-int __wrap_posix_memalign(void **out, size_t alignment, size_t size) {
-    return fails_now() ? 12 : __real_posix_memalign(out, alignment, size);
-}
-void *__wrap_aligned_alloc(size_t alignment, size_t size) {
-    return fails_now() ? NULL : __real_aligned_alloc(alignment, size);
-}
+#include "failing_memory.h"
 
 static const struct swg_breaker_options calls_and_slow = {
     .failures = 3, .slow_percent = 50, .window_calls = 10};
@@ -118,12 +97,37 @@ static void test_policy_renew(void **state) {
     swg_policy_release(next);
 }
 
+static void test_bulkhead_create(void **state) {
+    struct swg_bulkhead *b = NULL;
+    for (int n = 0; !b; n++) {
+        allocations_left = n;
+        enum swg_error error = swg_bulkhead_create(&b, NULL);
+        allocations_left = -1;
+        assert_int_equal(error, b ? SWG_OK : SWG_ERR_NOMEM);
+        assert_true(b || n == 0); /* one allocation is all it makes */
+    }
+    swg_bulkhead_check(b);
+    swg_bulkhead_destroy(b);
+}
+
+static void test_budget_create(void **state) {
+    struct swg_budget *b = NULL;
+    for (int n = 0; !b; n++) {
+        allocations_left = n;
+        enum swg_error error = swg_budget_create(&b, NULL, 0);
+        allocations_left = -1;
+        assert_int_equal(error, b ? SWG_OK : SWG_ERR_NOMEM);
+        assert_true(b || n == 0);
+    }
+    assert_true(swg_budget_withdraw(b, 1));
+    swg_budget_destroy(b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_breaker_create),
-        cmocka_unit_test(test_breaker_configure),
-        cmocka_unit_test(test_policy_create),
-        cmocka_unit_test(test_policy_renew),
+        cmocka_unit_test(test_breaker_create),  cmocka_unit_test(test_breaker_configure),
+        cmocka_unit_test(test_policy_create),   cmocka_unit_test(test_policy_renew),
+        cmocka_unit_test(test_bulkhead_create), cmocka_unit_test(test_budget_create),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
