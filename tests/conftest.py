@@ -6,6 +6,7 @@
 """
 import pytest
 
+from kit.caching import Held, Origin
 from kit.gateway import Gateway, configuration
 from kit.upstream import Server, Upstream
 
@@ -68,4 +69,30 @@ def server():
 
     yield make
     for up in made:
+        up.close()
+
+
+@pytest.fixture
+def origin():
+    """Makes upstreams that say how long their answers are good."""
+    yield from making(Origin)
+
+
+@pytest.fixture
+def held():
+    """The same, who answer when the test lets them."""
+    yield from making(Held)
+
+
+def making(kind):
+    made = []
+
+    def make(*args, **keys):
+        made.append(kind(*args, **keys))
+        return made[-1]
+
+    yield make
+    for up in made:
+        if isinstance(up, Held):
+            up.gate.set()
         up.close()

@@ -129,11 +129,15 @@ static const char *why_not_cacheable(const struct explanation *e) {
         return "the cache is switched off";
     if (field(r, HTTP_UPGRADE).at)
         return "it is an upgrade";
+    if (field(r, HTTP_IF_MATCH).at || field(r, HTTP_IF_UNMODIFIED_SINCE).at)
+        return "it has a condition that only the service can judge";
     if (r->method == HTTP_POST)
         return key_has_body ? NULL : "it is a POST, and the body is no part of the key";
     if (r->method != HTTP_GET && r->method != HTTP_HEAD)
         return "only GET and HEAD are";
-    return r->body_bytes && !key_has_body ? "it has a body, which is no part of the key" : NULL;
+    if (r->body_bytes && (r->method == HTTP_HEAD || !key_has_body))
+        return "it has a body, which is no part of the key";
+    return NULL;
 }
 
 static const char *why_no_retry(const struct explanation *e) {
@@ -151,25 +155,16 @@ static void make_key(struct explanation *e) {
     const struct explain_request *r = e->request;
     struct cache_key_parts parts = {
         .service = bytes_of(e->service->name),
+        .scheme = BYTES("http"),
         .method = r->method == HTTP_HEAD ? BYTES("GET") : r->method_text,
         .host = r->host,
-        .path = r->parts.path,
+        .path = e->sent_path,
         .query = r->parts.query,
         .fields = r->fields,
         .field_count = r->field_count,
     };
     if (cache_key_make(&e->key, &parts, &e->service->cache) < 0)
         e->not_cacheable = "out of memory";
-}
-
-static struct bytes stripped(const struct explanation *e, struct arena *arena) {
-    struct bytes path = e->request->parts.path, strip = bytes_of(e->match.route->strip_prefix);
-    if (!strip.len || !bytes_starts(path, strip))
-        return path;
-    path = (struct bytes){path.at + strip.len, path.len - strip.len};
-    if (path.len && path.at[0] == '/')
-        return path;
-    return bytes_of(arena_printf(arena, "/%.*s", (int)path.len, path.at));
 }
 
 static bool refuse(struct explanation *e, int status, const char *why) {
@@ -203,7 +198,7 @@ void explain(struct explanation *e, const struct gateway_options *o, const struc
     if (!find_route(e, router))
         return;
     e->service = &o->services[e->match.route->service_index];
-    e->sent_path = stripped(e, arena);
+    e->sent_path = route_path(e->match.route, e->request->parts.path);
     e->idempotent = http_method_is_idempotent(r->method) || field(r, HTTP_IDEMPOTENCY_KEY).len;
     e->safe = http_method_is_safe(r->method);
     e->replayable = r->body_bytes <= e->service->transport.body_keep;

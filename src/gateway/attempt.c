@@ -15,20 +15,11 @@
 static void write_path(struct buf *b, const struct leg *leg) {
     const struct exchange *x = leg->x;
     const struct endpoint_options *e = &leg->service->options->endpoints[leg->endpoint];
-    struct bytes path = x->parts.path;
     buf_string(b, e->base_path);
-    if (leg->path) {
+    if (leg->path)
         buf_string(b, leg->path);
-    } else {
-        const struct route_options *route = x->route.route;
-        struct bytes strip = bytes_of(route ? route->strip_prefix : NULL);
-        if (strip.len && bytes_starts(path, strip)) {
-            path = (struct bytes){path.at + strip.len, path.len - strip.len};
-            if (!path.len || path.at[0] != '/')
-                buf_char(b, '/');
-        }
-        buf_bytes(b, path);
-    }
+    else
+        buf_bytes(b, route_path(x->route.route, x->parts.path));
     if (x->parts.query.at) {
         buf_char(b, '?');
         buf_bytes(b, x->parts.query);
@@ -45,29 +36,36 @@ static void write_chain(struct buf *b, const struct http1_head *r, enum http_fie
     }
 }
 
-/* Who asked, for whom, and how: believed from trusted clients, else replaced,
- * so that nobody can pretend to be somebody else. */
+struct origin exchange_origin(const struct exchange *x) {
+    const struct http1_head *r = &x->request;
+    struct origin o = {.trusted = client_is_trusted(x->client, x->plan->options),
+                       .proto = BYTES("http"),
+                       .host = x->host};
+    if (!o.trusted)
+        return o;
+    struct bytes proto = fields_find(r, HTTP_X_FORWARDED_PROTO);
+    struct bytes host = fields_find(r, HTTP_X_FORWARDED_HOST);
+    o.proto = proto.len ? proto : o.proto;
+    o.host = host.len ? host : o.host;
+    return o;
+}
+
+/* Who asked, for whom, and how. */
 static void write_forwarded(struct buf *b, const struct exchange *x) {
     const struct http1_head *r = &x->request;
-    bool trusted = client_is_trusted(x->client, x->plan->options);
+    struct origin origin = exchange_origin(x);
+    bool trusted = origin.trusted;
     char address[64], bare[64];
     size_t len = client_address_text(x->client, address, false);
     size_t bare_len = client_address_text(x->client, bare, true);
-    struct bytes proto = BYTES("http"), host = x->host;
-    if (trusted) {
-        struct bytes told = fields_find(r, HTTP_X_FORWARDED_PROTO);
-        proto = told.len ? told : proto;
-        told = fields_find(r, HTTP_X_FORWARDED_HOST);
-        host = told.len ? told : host;
-    }
     buf_literal(b, "X-Forwarded-For: ");
     if (trusted)
         write_chain(b, r, HTTP_X_FORWARDED_FOR);
     buf_append(b, bare, bare_len);
     buf_literal(b, "\r\nX-Forwarded-Proto: ");
-    buf_bytes(b, proto);
+    buf_bytes(b, origin.proto);
     buf_literal(b, "\r\nX-Forwarded-Host: ");
-    buf_bytes(b, host);
+    buf_bytes(b, origin.host);
     buf_literal(b, "\r\nForwarded: ");
     if (trusted)
         write_chain(b, r, HTTP_FORWARDED);

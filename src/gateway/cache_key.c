@@ -2,7 +2,10 @@
  *
  * Each part goes in as a tag, its length, and its bytes, so that no part can
  * pretend to be the end of one and the beginning of the next. Several values
- * of one field stay several. */
+ * of one field stay several.
+ *
+ * Hosts are not folded: case says nothing to a browser, but there are services
+ * that fail on EXAMPLE.com, and one such failure must not be everybody's. */
 #include "gateway/cache_key.h"
 
 #include <errno.h>
@@ -30,6 +33,9 @@ enum tag {
     TAG_BODY,
     TAG_FIELD_NAME,
     TAG_FIELD_VALUE,
+    TAG_SCHEME,
+    TAG_FORWARDED_HOST,
+    TAG_FORWARDED,
 };
 
 enum { FOLD_PIECE = 128 };
@@ -76,23 +82,89 @@ static bool add_field(EVP_MD_CTX *hash, struct bytes name, const struct cache_ke
     return true;
 }
 
+/* Unknown to us, but not to what runs behind us: they change what is asked for. */
+static bool changes_meaning(const struct http_field *f) {
+    static const char *const names[] = {
+        "X-Original-URL",       "X-Rewrite-URL",          "X-Original-Host", "X-Host",
+        "X-HTTP-Host-Override", "X-HTTP-Method-Override", "X-HTTP-Method",   "X-Method-Override",
+        "X-URL-Scheme",         "Front-End-Https"};
+    static const char forwarded[] = "X-Forwarded-";
+    if (f->id != HTTP_FIELD_OTHER || f->name.len < 6)
+        return false;
+    if (f->name.len >= sizeof(forwarded) &&
+        !strncasecmp(f->name.at, forwarded, sizeof(forwarded) - 1))
+        return true;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (bytes_equal_nocase(f->name, bytes_of(names[i])))
+            return true;
+    return false;
+}
+
+/* Takes the next parameter off a Forwarded field, whoever's element it is in. */
+static bool next_parameter(struct bytes *rest, struct bytes *parameter) {
+    bool quoted = false;
+    size_t n = 0;
+    if (!rest->len)
+        return false;
+    for (; n < rest->len && (quoted || (rest->at[n] != ';' && rest->at[n] != ',')); n++) {
+        if (rest->at[n] == '"')
+            quoted = !quoted;
+        else if (quoted && rest->at[n] == '\\' && n + 1 < rest->len)
+            n++;
+    }
+    *parameter = bytes_trim((struct bytes){rest->at, n});
+    n += n < rest->len;
+    *rest = (struct bytes){rest->at + n, rest->len - n};
+    return true;
+}
+
+static bool says_origin(struct bytes parameter) {
+    return (parameter.len > 5 && !strncasecmp(parameter.at, "host=", 5)) ||
+           (parameter.len > 6 && !strncasecmp(parameter.at, "proto=", 6));
+}
+
+static bool add_passed_on(EVP_MD_CTX *hash, const struct cache_key_parts *parts) {
+    bool ok = true;
+    for (uint16_t i = 0; ok && i < parts->field_count; i++) {
+        const struct http_field *f = &parts->fields[i];
+        struct bytes rest = f->value, parameter;
+        if (changes_meaning(f))
+            ok = add_folded(hash, TAG_FIELD_NAME, f->name) && add(hash, TAG_FIELD_VALUE, f->value);
+        if (!parts->forwards || f->id != HTTP_FORWARDED)
+            continue;
+        while (ok && next_parameter(&rest, &parameter))
+            ok = !says_origin(parameter) || add(hash, TAG_FORWARDED, parameter);
+    }
+    return ok;
+}
+
+/* What a body means is said beside it. */
+static bool add_body(EVP_MD_CTX *hash, const struct cache_key_parts *parts) {
+    return add(hash, TAG_BODY, parts->body) && add_field(hash, BYTES("Content-Type"), parts) &&
+           add_field(hash, BYTES("Content-Encoding"), parts);
+}
+
 static bool add_all(EVP_MD_CTX *hash, const struct cache_key_parts *parts,
                     const struct cache_options *options) {
     uint32_t wanted = options->key;
     bool ok = add(hash, TAG_SERVICE, parts->service);
+    if (parts->scheme.len)
+        ok = ok && add(hash, TAG_SCHEME, parts->scheme);
     if (wanted & KEY_METHOD)
         ok = ok && add(hash, TAG_METHOD, parts->method);
     if (wanted & KEY_HOST)
-        ok = ok && add_folded(hash, TAG_HOST, parts->host);
+        ok = ok && add(hash, TAG_HOST, parts->host);
+    if ((wanted & KEY_HOST) && parts->forwarded_host.len)
+        ok = ok && add(hash, TAG_FORWARDED_HOST, parts->forwarded_host);
     if (wanted & KEY_PATH)
         ok = ok && add(hash, TAG_PATH, parts->path);
     if (wanted & KEY_QUERY)
         ok = ok && add(hash, parts->query.at ? TAG_QUERY : TAG_NO_QUERY, parts->query);
     if (wanted & KEY_BODY)
-        ok = ok && add(hash, TAG_BODY, parts->body);
+        ok = ok && add_body(hash, parts);
     for (uint32_t i = 0; ok && i < options->header_count; i++)
         ok = add_field(hash, bytes_of(options->headers[i]), parts);
-    return ok;
+    return ok && add_passed_on(hash, parts);
 }
 
 int cache_key_make(struct cache_key *key, const struct cache_key_parts *parts,

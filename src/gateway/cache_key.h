@@ -1,8 +1,15 @@
 /* cache_key.h - the name of a stored answer: a hash over parts of a request.
  *
- * SHA-256, because whoever can make two requests with the same key can put his
- * answer under another's name; and not keyed, so that gateways which share a
- * store mean the same by it. Threading: any thread. */
+ * Two requests that a service may answer differently must have different keys,
+ * or differ in what Vary names: else whoever sends the one puts his answer
+ * under the name of the other. So the parts are taken as the service gets
+ * them, and what is passed on unseen, but read by many frameworks as if it
+ * stood in the request line (X-Original-URL, X-HTTP-Method-Override, …), is
+ * part of each key where it is there.
+ *
+ * SHA-256, because whoever can make two requests with the same key can do the
+ * same; and not keyed, so that gateways which share a store mean the same by
+ * it. Threading: any thread. */
 #ifndef SWG_GATEWAY_CACHE_KEY_H
 #define SWG_GATEWAY_CACHE_KEY_H
 
@@ -25,13 +32,16 @@ static inline bool cache_key_equal(const struct cache_key *a, const struct cache
 /* What a request has to offer for a key; all views. */
 struct cache_key_parts {
     struct bytes service; /* always part of it: two services may share paths */
+    struct bytes scheme;  /* as the service is told; always part of it where not empty */
     struct bytes method;
-    struct bytes host;  /* case does not matter */
-    struct bytes path;  /* canonical, the same that was routed by */
-    struct bytes query; /* without "?"; .at NULL where there is no "?" */
-    struct bytes body;  /* whole */
+    struct bytes host;           /* as it is sent, case and all */
+    struct bytes forwarded_host; /* where the service is told of another */
+    struct bytes path;           /* canonical, as it is sent */
+    struct bytes query;          /* without "?"; .at NULL where there is no "?" */
+    struct bytes body;           /* whole */
     const struct http_field *fields;
     uint16_t field_count;
+    bool forwards; /* Forwarded is passed on: what it says of host and scheme counts */
 };
 
 /* Takes the parts that `options` names, and the fields it names with all their

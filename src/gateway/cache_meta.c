@@ -88,6 +88,23 @@ static void read_dates(struct cache_answer *a, const struct http_field *f) {
     }
 }
 
+/* `*`, or a field that the service sees otherwise than it came to us, because
+ * we write it for each client anew. (X-Forwarded-Host and -Proto are too, but
+ * they are part of the key.) */
+static bool names_incomparable(struct bytes vary) {
+    static const enum http_field_id ours[] = {HTTP_X_FORWARDED_FOR, HTTP_FORWARDED,
+                                              HTTP_X_REQUEST_ID, HTTP_X_CORRELATION_ID};
+    struct bytes name;
+    while (http_list_next(&vary, &name)) {
+        if (bytes_equal(name, BYTES("*")))
+            return true;
+        for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+            if (http_field_of(name) == ours[i])
+                return true;
+    }
+    return false;
+}
+
 static void read_field(struct cache_answer *a, struct http_cache_control *control,
                        const struct http_field *f) {
     switch (f->id) {
@@ -108,7 +125,7 @@ static void read_field(struct cache_answer *a, struct http_cache_control *contro
             a->etag = f->value;
         break;
     case HTTP_VARY:
-        if (http_list_has(f->value, BYTES("*")))
+        if (names_incomparable(f->value))
             a->facts.varies_on_all = true;
         break;
     case HTTP_SET_COOKIE:

@@ -21,31 +21,47 @@ static const struct cache_options *options_of(const struct exchange *x) {
 
 static bool make_key(struct exchange *x, struct cache_key *key, bool as_get) {
     const struct http1_head *r = &x->request;
+    struct origin origin = exchange_origin(x);
     bool body = !as_get && r->method != HTTP_HEAD && !x->kept_dropped;
+    bool forwarded = !bytes_equal(origin.host, x->host);
     struct cache_key_parts parts = {
         .service = bytes_of(x->service->options->name),
+        .scheme = origin.proto,
         /* HEAD is answered from what GET has brought */
         .method = as_get || r->method == HTTP_HEAD ? BYTES("GET") : r->method_text,
         .host = x->host,
-        .path = x->parts.path,
+        .forwarded_host = forwarded ? origin.host : (struct bytes){0},
+        .path = route_path(x->route.route, x->parts.path),
         .query = x->parts.query,
         .body = body ? (struct bytes){x->kept.at, x->kept.len} : (struct bytes){0},
         .fields = r->fields,
         .field_count = r->field_count,
+        .forwards = origin.trusted,
     };
     return cache_key_make(key, &parts, options_of(x)) == 0;
 }
 
+/* Conditions that only the service can judge (RFC 9111 section 4.3.2). */
+static bool asks_service(const struct http1_head *r) {
+    return fields_find(r, HTTP_IF_MATCH).at || fields_find(r, HTTP_IF_UNMODIFIED_SINCE).at;
+}
+
 /* A request with a body has a name of its own only where the body is part of
- * it, and that is the user's word that it only reads. */
+ * it, and that is the user's word that it only reads. Where Connection has
+ * fields taken out on the way, the service sees another request than we. */
 static bool is_cacheable(const struct exchange *x) {
     const struct cache_options *o = options_of(x);
-    if (!o->enabled || x->service->options->policy.no_cache || x->request.upgrade)
+    const struct http1_head *r = &x->request;
+    if (!o->enabled || x->service->options->policy.no_cache)
         return false;
-    if (x->request.method == HTTP_GET || x->request.method == HTTP_HEAD)
-        return x->request.framing == HTTP1_BODY_NONE || x->request.content_length == 0 ||
-               (o->key & KEY_BODY);
-    return x->request.method == HTTP_POST && (o->key & KEY_BODY);
+    if (r->upgrade || x->nominated || x->upload.trailers_len || asks_service(r))
+        return false;
+    bool bodyless = r->framing == HTTP1_BODY_NONE ||
+                    (r->framing == HTTP1_BODY_LENGTH && r->content_length == 0);
+    bool keyed = o->key & KEY_BODY;
+    if (r->method == HTTP_HEAD)
+        return bodyless;
+    return r->method == HTTP_GET ? bodyless || keyed : r->method == HTTP_POST && keyed;
 }
 
 bool caching_needs_body(const struct exchange *x) {

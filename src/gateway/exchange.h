@@ -163,6 +163,14 @@ static inline uint64_t exchange_now(const struct exchange *x) {
 
 /* ---- attempt.c: the request on its way to an upstream ---- */
 
+/* What the service is told that the request was for: believed from trusted
+ * clients, else replaced, so that nobody can pretend to be somebody else. */
+struct origin {
+    bool trusted;
+    struct bytes proto, host;
+};
+struct origin exchange_origin(const struct exchange *);
+
 void attempt_begin(struct leg *);
 /* Sends what of the body has come and has not been sent to leg->up. */
 void attempt_send_kept(struct leg *);

@@ -140,3 +140,14 @@ bool router_match(const struct router *r, enum http_method method, struct bytes 
     m->capture_count = 0;
     return false;
 }
+
+/* The prefix ends where a segment does: its own last byte is a slash, or the
+ * next one is, or nothing is left. */
+struct bytes route_path(const struct route_options *route, struct bytes path) {
+    struct bytes strip = bytes_of(route->strip_prefix);
+    if (!strip.len || !bytes_starts(path, strip))
+        return path;
+    size_t used = strip.at[strip.len - 1] == '/' ? strip.len - 1 : strip.len;
+    struct bytes rest = {path.at + used, path.len - used};
+    return rest.len ? rest : BYTES("/");
+}

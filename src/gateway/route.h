@@ -34,4 +34,8 @@ void router_destroy(struct router *);
 bool router_match(const struct router *, enum http_method, struct bytes host, struct bytes path,
                   struct route_match *);
 
+/* The path as the service gets it: without the route's strip_prefix, and
+ * beginning with a slash. */
+struct bytes route_path(const struct route_options *, struct bytes path);
+
 #endif
