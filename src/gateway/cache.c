@@ -212,7 +212,7 @@ static bool is_lead(enum cache_found found) {
 
 static void count(struct look *l, enum cache_found found) {
     struct cache_stats *stats = &l->shard->stats;
-    if (found == CACHE_FRESH && has_waited(l)) {
+    if (found == CACHE_FRESH && l->waiter && l->waiter->state != WAITER_IDLE) {
         stats->coalesced++;
         return;
     }

@@ -72,6 +72,7 @@ struct cache_waiter {
     struct cache_flight *flight;
     void *home;
     uint8_t state;
+    bool again; /* may wait, or has waited, a second time */
 };
 
 enum cache_found {
@@ -91,7 +92,7 @@ struct cache_result {
 
 /* `waiter` may be NULL: then it never says CACHE_WAIT. After on_ready, pass
  * the same waiter; it does not wait again, unless the answer it waited for was
- * invalidated meanwhile. */
+ * invalidated meanwhile or is not its variant, and then once. */
 enum cache_found cache_look_up(struct cache *, const struct cache_key *,
                                const struct cache_request *, struct cache_waiter *waiter,
                                uint64_t now_ns, struct cache_result *);

@@ -190,6 +190,7 @@ enum swg__storable cache_fill_commit(struct cache_flight **flight, uint64_t now_
     if (!f->doomed) {
         f->fill = NULL;
         cache_index_insert(f->cache, s, e);
+        f->varies = e->varied_len > 0;
         s->stats.stored++;
         if (cache_entry_is_fresh(e, now_ns))
             swg__flight_unmark(&s->marks, f->hash);

@@ -42,11 +42,12 @@ void cache_flight_free(struct cache_flight *f) {
 }
 
 /* The first in the list leads `next`, where that is not NULL. */
-static void set_states(struct list *woken, struct cache_flight *next, enum waiter_state state) {
+static void set_states(struct list *woken, struct cache_flight *next, bool again) {
     for (struct list *l = woken->next; l != woken; l = l->next) {
         struct cache_waiter *w = container_of(l, struct cache_waiter, link);
         bool leads = next && l == woken->next;
-        w->state = leads ? WAITER_LEADS : state;
+        w->state = leads ? WAITER_LEADS : again && !w->again ? WAITER_RETRY : WAITER_WOKEN;
+        w->again = again;
         w->flight = leads ? next : NULL;
     }
 }
@@ -66,10 +67,12 @@ void cache_flight_end_unlock(struct cache_flight *f, enum swg__flight_end end) {
     struct list woken;
     list_init(&woken);
     /* Those who wait for an answer that was invalidated meanwhile begin anew,
-     * together: it is no failure that they should be spread over. */
-    bool doomed = f->doomed;
-    bool goes_on = swg__flight_end(&f->waiting, doomed ? SWG__FLIGHT_STORED : end, &woken);
-    set_states(&woken, goes_on ? f : NULL, doomed ? WAITER_RETRY : WAITER_WOKEN);
+     * together: it is no failure that they should be spread over. So do, once,
+     * those whose variant it turns out not to be: it is known now by what they
+     * are told apart. */
+    bool again = f->doomed || (end == SWG__FLIGHT_STORED && f->varies);
+    bool goes_on = swg__flight_end(&f->waiting, f->doomed ? SWG__FLIGHT_STORED : end, &woken);
+    set_states(&woken, goes_on ? f : NULL, again);
     if (!goes_on)
         cache_index_remove_flight(s, f);
     pthread_mutex_unlock(&s->lock);
@@ -84,7 +87,7 @@ void cache_flight_close_unlock(struct cache_flight *f) {
     list_init(&woken);
     f->open = false;
     swg__flight_end(&f->waiting, SWG__FLIGHT_UNSHARED, &woken);
-    set_states(&woken, NULL, WAITER_WOKEN);
+    set_states(&woken, NULL, false);
     pthread_mutex_unlock(&s->lock);
     call_all(&woken);
 }

@@ -47,6 +47,7 @@ struct cache_flight {
     struct cache_flight *next; /* in its bucket */
     bool open;                 /* others can join */
     bool doomed;               /* invalidated: its answer is not stored; never open */
+    bool varies;               /* its answer has turned out to be one of several */
     /* fixed */
     struct cache *cache;
     struct cache_shard *shard;
@@ -86,7 +87,7 @@ enum waiter_state {
     WAITER_QUEUED, /* in a flight's list */
     WAITER_WOKEN,  /* on_ready is due or was called; looks up again */
     WAITER_LEADS,  /* the same, and leads waiter->flight then */
-    WAITER_RETRY,  /* woken, and may wait again */
+    WAITER_RETRY,  /* woken, and may wait once more */
     WAITER_GONE,   /* left after it was woken */
     WAITER_DONE,   /* has waited and looked up */
 };
