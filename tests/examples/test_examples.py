@@ -118,6 +118,16 @@ def test_rate_limit(program):
     assert all(b - a == 100 for a, b in zip(made[2:], made[3:])) and len(made) == 5
 
 
+def test_fallback(program):
+    price = program("fallback")
+    assert price.ask("fails") == "list price attempts=1 reason=none"
+    assert price.ask("12") == "12 attempts=1 reason=none"
+    assert price.ask("fails") == "12 attempts=1 reason=none"
+    assert price.ask("fails") == "12 attempts=1 reason=none"
+    assert price.ask("13") == "12 attempts=0 reason=open"  # it is not asked any more
+    price.end()
+
+
 def test_registry(program):
     registry = program("registry")
     assert registry.ask("a bad") == "a: bad"
