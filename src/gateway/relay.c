@@ -149,11 +149,13 @@ static void finish_body(struct leg *leg, struct gather *g) {
             g->iov[g->count++] = (struct iovec){u->body.trailers, len};
         g->iov[g->count++] = (struct iovec){(void *)"\r\n", 2};
     }
+    /* Stored first: the answer is whole whatever this client does, and who has
+     * seen its end finds it there, also on another worker. */
+    caching_end(x, true);
     bool sent = gather_send(x, g);
     u->keep = u->keep && leg->body_sent && sent;
     leg->up = NULL;
     upstream_put(u);
-    caching_end(x, sent);
     x->answer = sent ? ANSWER_WHOLE : ANSWER_BODY;
     (void)swg_call_on_end(&leg->call, true, exchange_now(x));
     leg->over = true;
@@ -226,6 +228,8 @@ void relay_data(struct leg *leg, const char *data, size_t len) {
     bool sent = gather_send(x, &g);
     if (error != HTTP1_OK || !sent || len)
         relay_end(leg, false);
+    else if (x->client->sink && !x->flight)
+        client_close(x->client); /* the rest is for nobody */
     else
         pause_if_slow(leg);
 }
