@@ -166,13 +166,15 @@ static bool has_waited(const struct look *l) {
 }
 
 /* What is known to be unshared is not waited for; but who refreshes what is
- * served meanwhile keeps nobody waiting. */
+ * served meanwhile keeps nobody waiting. A refresh that came to nothing is not
+ * tried again by whoever comes next, but after a while. */
 static enum swg__flight_role role_of(const struct look *l, bool refresh) {
     const struct cache_request *r = l->request;
     bool leads = !r->alone && !r->ranged && !r->wish.no_store;
+    uint64_t mark = refresh ? cache_refresh_hash(l->hash) : l->hash;
     struct swg__flight_facts facts = {
         .under_way = l->under_way != NULL,
-        .unshared = !refresh && swg__flight_marked(&l->shard->marks, l->hash, l->now_ns),
+        .unshared = swg__flight_marked(&l->shard->marks, mark, l->now_ns),
         .may_lead = leads && !l->no_room,
         .may_wait = leads && !r->wish.no_cache && !r->authorized && l->waiter && !has_waited(l),
     };
@@ -260,8 +262,10 @@ static void act_unlock(struct look *l, enum cache_found found, struct cache_resu
         cache_entry_hold(l->entry);
         out->entry = l->entry;
     }
-    if (is_lead(found))
+    if (is_lead(found)) {
         out->flight = lead(l);
+        out->flight->refreshes = found == CACHE_STALE_REFRESH;
+    }
     if (found == CACHE_WAIT)
         join(l);
     else if (l->waiter && l->waiter->state != WAITER_IDLE)

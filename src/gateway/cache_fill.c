@@ -14,6 +14,10 @@
  * coalesced. What is too large is so for longer, and costs more to find out. */
 static const uint64_t MARK_NS = SWG_SECONDS(5), MARK_TOO_LARGE_NS = SWG_SECONDS(60);
 
+/* And so long nobody refreshes in vain what a failing service has left stale:
+ * its breaker looks after the service, this after each single answer. */
+static const uint64_t REFRESH_AGAIN_NS = SWG_SECONDS(1);
+
 enum { ROOM_FIRST = 4096 }; /* for a body of unknown length */
 
 /* ---- ends -------------------------------------------------------------- */
@@ -44,6 +48,16 @@ static enum swg__flight_end end_of(enum swg__storable reason) {
     }
 }
 
+/* The shard is locked. */
+static void mark_failure(struct cache_flight *f, enum swg__flight_end end, uint64_t mark_ns,
+                         uint64_t now_ns) {
+    struct swg__flight_marks *marks = &f->shard->marks;
+    if (end == SWG__FLIGHT_UNSHARED)
+        swg__flight_mark(marks, f->hash, now_ns + mark_ns);
+    if (f->refreshes && end != SWG__FLIGHT_CANCELLED)
+        swg__flight_mark(marks, cache_refresh_hash(f->hash), now_ns + REFRESH_AGAIN_NS);
+}
+
 static enum swg__storable refuse(struct cache_flight **flight, enum swg__storable reason,
                                  uint64_t now_ns) {
     struct cache_flight *f = take_flight(flight);
@@ -51,8 +65,7 @@ static enum swg__storable refuse(struct cache_flight **flight, enum swg__storabl
     uint64_t mark_ns = reason == SWG__STORE_TOO_LARGE ? MARK_TOO_LARGE_NS : MARK_NS;
     pthread_mutex_lock(&f->shard->lock);
     f->shard->stats.refused[reason]++;
-    if (end == SWG__FLIGHT_UNSHARED)
-        swg__flight_mark(&f->shard->marks, f->hash, now_ns + mark_ns);
+    mark_failure(f, end, mark_ns, now_ns);
     cache_flight_end_unlock(f, end);
     return reason;
 }
@@ -65,8 +78,7 @@ void cache_abandon(struct cache_flight **flight, enum swg__flight_end end, uint6
     pthread_mutex_lock(&f->shard->lock);
     if (filling)
         f->shard->stats.refused[SWG__STORE_INCOMPLETE]++;
-    if (end == SWG__FLIGHT_UNSHARED)
-        swg__flight_mark(&f->shard->marks, f->hash, now_ns + MARK_NS);
+    mark_failure(f, end, MARK_NS, now_ns);
     cache_flight_end_unlock(f, end);
 }
 

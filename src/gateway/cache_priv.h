@@ -47,6 +47,7 @@ struct cache_flight {
     struct cache_flight *next; /* in its bucket */
     bool open;                 /* others can join */
     bool doomed;               /* invalidated: its answer is not stored; never open */
+    bool refreshes;            /* for what is served stale meanwhile; set when it is led */
     bool varies;               /* its answer has turned out to be one of several */
     /* fixed */
     struct cache *cache;
@@ -129,6 +130,11 @@ bool cache_vary_measure(const struct cache_answer *, const struct cache_request 
 bool cache_vary_matches(struct bytes varied, const struct cache_request *);
 /* A hash of the request's values of those fields; never 0. */
 uint64_t cache_vary_hash(struct bytes varied, const struct cache_request *);
+
+/* Beside a key's own mark stands, under this, that a refresh came to nothing. */
+static inline uint64_t cache_refresh_hash(uint64_t hash) {
+    return hash ^ UINT64_C(0x9e3779b97f4a7c15);
+}
 
 /* ---- cache_flight.c: beginnings and ends of flights --------------------- */
 

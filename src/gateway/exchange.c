@@ -180,7 +180,8 @@ void leg_run(struct leg *leg, struct swg_step step) {
         case SWG_DO_FALL_BACK:
             if (leg == &x->root)
                 caching_failed(x);
-            switch (try_tier(leg, &step)) {
+            /* a refresh has nobody to be consoled */
+            switch (x->client->sink ? TIER_FAILED : try_tier(leg, &step)) {
             case TIER_ANSWERED:
                 return;
             case TIER_PENDING:

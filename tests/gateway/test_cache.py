@@ -3,6 +3,7 @@
 Nothing waits for time to pass: an answer that comes with `Age` is as old as it says.
 """
 import re
+import time
 
 import pytest
 
@@ -134,28 +135,86 @@ def test_stale_if_error_of_the_answer(gateway, origin):
     assert gw.get("/x").body == b"1"
 
 
-def test_stale_while_revalidate(gateway, origin):
-    """The old one at once, and the new one fetched behind."""
-    up = origin("Cache-Control: max-age=60, stale-while-revalidate=86400", OLD)
+REFRESHED = ("Cache-Control: max-age=60, stale-while-revalidate=86400", OLD)
+
+
+@pytest.mark.threads
+def test_stale_while_revalidate(gateway, held):
+    """The old one at once, for all, and the new one fetched behind, once."""
+    up = held(*REFRESHED)
+    up.gate.set()
+    gw = start(gateway, up, workers=2)
+    assert gw.get("/x").body == b"1"
+    up.gate.clear()
+    up.says("Cache-Control: max-age=60")
+    for _ in range(10):
+        reply = gw.get("/x")
+        assert reply.body == b"1" and reply.story[0] == "cache" and int(reply.headers["Age"]) >= 1000
+    up.wait_count(2)
+    up.gate.set()
+    eventually(lambda: gw.get("/x").body == b"2", "the new one is in the cache")
+    assert up.count == 2
+
+
+@pytest.mark.parametrize("line", ['If-None-Match: "a"', "If-Modified-Since: Wed, 01 Jan 2025 00:00:00 GMT"])
+def test_a_refresh_is_for_all(gateway, server, line):
+    """Not under the conditions of the client that happened to be there."""
+    name = line.split(":")[0]
+    up = server(lambda r, l: answer(b"", "304 Not Modified") if name in r.headers else
+                answer(b"%d" % up.count, "200 OK", 'ETag: "a"', *(
+                    REFRESHED if up.count == 1 else ["Cache-Control: max-age=60"])))
     gw = start(gateway, up)
     assert gw.get("/x").body == b"1"
-    up.says("Cache-Control: max-age=60")
-    assert gw.get("/x").body == b"1"
-    up.wait_count(2)
+    gw.get("/x", line)
     eventually(lambda: gw.get("/x").body == b"2", "the new one is in the cache")
     assert up.count == 2
 
 
 def test_a_refresh_that_fails_hurts_nobody(gateway, origin):
-    up = origin("Cache-Control: max-age=60, stale-while-revalidate=86400", OLD)
+    up = origin(*REFRESHED)
     gw = start(gateway, up)
     gw.get("/x")
     up.answer = FAIL
-    for _ in range(5):
+    begun = time.monotonic()
+    for _ in range(30):
         assert gw.get("/x").body == b"1"
-    up.wait_count(2)
+    # nor the service, which is tried again once a second at most
+    assert up.count - 1 <= 2 + (time.monotonic() - begun)
     up.says("Cache-Control: max-age=60")
     eventually(lambda: gw.get("/x").body != b"1", "a later refresh succeeds")
+
+
+def test_a_refresh_has_nobody_to_be_consoled(gateway, origin):
+    """It asks no other service, and counts as nobody's request."""
+    up, other = origin(*REFRESHED), origin()
+    gw = gateway([up], cache={}, retry={"max": 0}, admin=ADMIN,
+                 fallback=[{"service": {"name": "other"}}],
+                 services={"other": {"endpoints": [other.url]}})
+    gw.get("/x")
+    up.answer = FAIL
+    gw.get("/x")
+    up.wait_count(2)
+    with Admin(gw) as admin:
+        eventually(lambda: metric(admin, "gateway_requests_in_flight") == 0, "the refresh is over")
+        assert metric(admin, 'gateway_proxy_requests_total{service="web",method="GET",'
+                             'status="200"}') == 2
+        assert metric(admin, 'gateway_proxy_requests_total{service="web",method="GET",'
+                             'status="500"}') == 0
+    assert other.count == 0
+
+
+def test_a_refresh_that_brings_what_may_not_be_kept_is_not_read_to_its_end(gateway, upstream):
+    up = upstream()
+    gw = start(gateway, up)
+    with gw.connect() as client:
+        client.ask("GET", "/x")
+        link, _ = up.serve(b"old", "200 OK", *REFRESHED)
+        assert client.answer().body == b"old"
+        assert client.get("/x").body == b"old"
+        link.request()
+        link.send("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 1000\r\n\r\nx")
+        assert link.ending() in ("ended", "reset")
+        assert client.get("/x").body == b"old"
 
 
 # ---- what cannot be kept ------------------------------------------------------------------

@@ -139,6 +139,36 @@ static void an_answer_that_is_stale_at_once_is_refreshed_each_time(void **state)
     end(c);
 }
 
+/* Also where it brings what may not be stored. */
+static void a_refresh_in_vain_is_not_tried_again_at_once(void **state) {
+    struct cache *c = make(1 << 20);
+    struct cache_result r;
+    put(c, "/a", "", "Cache-Control: max-age=10, stale-while-revalidate=90", "old", T0);
+    for (int i = 0; i < 3; i++) {
+        uint64_t now_ns = T0 + S(20 + i);
+        assert_int_equal(look(c, "/a", "", NULL, now_ns, &r), CACHE_STALE_REFRESH);
+        cache_entry_release(r.entry);
+        if (i == 0)
+            cache_abandon(&r.flight, SWG__FLIGHT_FAILED, now_ns);
+        else if (i == 1)
+            begin(&r.flight, "", 503, "", 3, now_ns);
+        else
+            begin(&r.flight, "", 200, "Cache-Control: no-store", 3, now_ns);
+        assert_null(r.flight);
+        assert_int_equal(look(c, "/a", "", NULL, now_ns + S(1) - 1, &r), CACHE_STALE);
+        assert_null(r.flight);
+        cache_entry_release(r.entry);
+    }
+    /* who gave up says nothing about the service */
+    assert_int_equal(look(c, "/a", "", NULL, T0 + S(30), &r), CACHE_STALE_REFRESH);
+    cache_entry_release(r.entry);
+    cache_abandon(&r.flight, SWG__FLIGHT_CANCELLED, T0 + S(30));
+    assert_int_equal(look(c, "/a", "", NULL, T0 + S(30), &r), CACHE_STALE_REFRESH);
+    cache_entry_release(r.entry);
+    cache_abandon(&r.flight, SWG__FLIGHT_CANCELLED, T0 + S(30));
+    end(c);
+}
+
 static struct cache_entry *find_stale(struct cache *c, const char *path, const char *request,
                                       uint64_t max_ns, uint64_t now_ns) {
     struct head h;
@@ -481,6 +511,7 @@ int main(void) {
         cmocka_unit_test(a_clients_wishes_are_heard),
         cmocka_unit_test(one_refreshes_the_others_are_served_stale),
         cmocka_unit_test(an_answer_that_is_stale_at_once_is_refreshed_each_time),
+        cmocka_unit_test(a_refresh_in_vain_is_not_tried_again_at_once),
         cmocka_unit_test(the_stale_tier_finds_what_may_be_used),
         cmocka_unit_test(a_failed_fetch_leaves_the_old_answer),
         cmocka_unit_test(variants_are_told_apart),
