@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "gateway/caching.h"
 #include "gateway/exchange.h"
 #include "gateway/fields.h"
 
@@ -141,6 +142,7 @@ static void write_head(struct buf *b, const struct leg *leg) {
         buf_string(b, o->endpoints[leg->endpoint].authority);
     buf_literal(b, "\r\n");
     fields_copy(b, &x->request, x->head_end, dropped(x), x->nominated);
+    caching_conditions(leg, b);
     if (x->request.method == HTTP_OPTIONS)
         write_max_forwards(b, &x->request);
     write_framing(b, x);

@@ -257,7 +257,8 @@ static struct cache_flight *lead(struct look *l) {
 /* The shard is locked; unlocks. */
 static void act_unlock(struct look *l, enum cache_found found, struct cache_result *out) {
     count(l, found);
-    if (found == CACHE_FRESH || found == CACHE_STALE || found == CACHE_STALE_REFRESH) {
+    bool served = found == CACHE_FRESH || found == CACHE_STALE || found == CACHE_STALE_REFRESH;
+    if (served || (found == CACHE_MISS_LEAD && l->entry)) {
         swg__s3_use(&l->entry->order);
         cache_entry_hold(l->entry);
         out->entry = l->entry;

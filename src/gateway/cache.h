@@ -8,7 +8,8 @@
  *
  *   look_up ─▶ FRESH, STALE          an entry: send it, release it
  *           ─▶ STALE_REFRESH         the same, and a flight: lead it besides
- *           ─▶ MISS_LEAD             a flight: fetch and fill ───────────────┐
+ *           ─▶ MISS_LEAD             a flight: fetch and fill; perhaps an ───┐
+ *                                    entry: ask whether it is still good     │
  *           ─▶ WAIT                  on_ready comes; look up again           │
  *           ─▶ MISS_ALONE            fetch, tell the cache nothing           │
  *           ─▶ UNAVAILABLE           the client wants nothing fetched: 504   │
@@ -79,7 +80,7 @@ enum cache_found {
     CACHE_FRESH,         /* entry */
     CACHE_STALE,         /* entry; the client accepts it, or somebody else refreshes it */
     CACHE_STALE_REFRESH, /* entry and flight */
-    CACHE_MISS_LEAD,     /* flight */
+    CACHE_MISS_LEAD,     /* flight; and an entry where one is there that may not be used */
     CACHE_MISS_ALONE,    /* nothing */
     CACHE_WAIT,          /* nothing; the waiter is queued */
     CACHE_UNAVAILABLE,   /* nothing, and only-if-cached: answer 504 */
@@ -144,6 +145,12 @@ enum swg__storable cache_fill_begin(struct cache_flight **, const struct cache_r
 enum swg__storable cache_fill_append(struct cache_flight **, struct bytes);
 /* The body is whole. Where the answer said its length, that is checked. */
 enum swg__storable cache_fill_commit(struct cache_flight **, uint64_t now_ns);
+/* Begin, append and commit at once, where a 304 said that the body of `old` is
+ * still good; `answer` is what is known of it now. Where it is stored, and not
+ * invalidated meanwhile, *out is the new entry, to be released. */
+enum swg__storable cache_fill_renewed(struct cache_flight **, const struct cache_request *,
+                                      const struct cache_answer *, const struct swg__cache_terms *,
+                                      const struct cache_entry *old, struct cache_entry **out);
 /* No answer to be stored came of it: SWG__FLIGHT_FAILED (the service failed),
  * SWG__FLIGHT_CANCELLED (this leader gave up), SWG__FLIGHT_UNSHARED. */
 void cache_abandon(struct cache_flight **, enum swg__flight_end, uint64_t now_ns);
@@ -158,6 +165,7 @@ int cache_entry_status(const struct cache_entry *);
 struct bytes cache_entry_lines(const struct cache_entry *); /* as in cache_answer */
 struct bytes cache_entry_body(const struct cache_entry *);
 struct bytes cache_entry_etag(const struct cache_entry *); /* empty: none */
+bool cache_entry_last_modified(const struct cache_entry *, int64_t *unix_s);
 /* For Age, in seconds. */
 uint64_t cache_entry_age_s(const struct cache_entry *, uint64_t now_ns);
 /* Seconds still fresh, or negative: stale; for the ttl of Cache-Status. */

@@ -26,6 +26,11 @@ struct bytes cache_entry_etag(const struct cache_entry *e) {
     return (struct bytes){memory_block_bytes(block_of(e)) + e->varied_len, e->etag_len};
 }
 
+bool cache_entry_last_modified(const struct cache_entry *e, int64_t *unix_s) {
+    *unix_s = e->last_modified_s;
+    return e->has_last_modified;
+}
+
 struct bytes cache_entry_lines(const struct cache_entry *e) {
     struct bytes etag = cache_entry_etag(e);
     return (struct bytes){etag.at + etag.len, e->lines_len};

@@ -40,7 +40,6 @@ static enum swg__flight_end end_of(enum swg__storable reason) {
         return SWG__FLIGHT_FAILED;
     case SWG__STORE_REQUEST:
     case SWG__STORE_AUTHORIZED:
-    case SWG__STORE_PARTIAL:
     case SWG__STORE_STATUS:
         return SWG__FLIGHT_CANCELLED;
     default:
@@ -187,10 +186,9 @@ enum swg__storable cache_fill_append(struct cache_flight **flight, struct bytes 
     return failed ? refuse(flight, SWG__STORE_NO_ROOM, came_ns(f)) : SWG__STORE_OK;
 }
 
-enum swg__storable cache_fill_commit(struct cache_flight **flight, uint64_t now_ns) {
+static enum swg__storable commit(struct cache_flight **flight, struct cache_entry **out,
+                                 uint64_t now_ns) {
     struct cache_flight *f = *flight;
-    if (!f)
-        return SWG__STORE_OK;
     if (!f->fill ||
         (f->length != UINT64_MAX && f->length != cache_entry_body(memory_block_owner(f->fill)).len))
         return refuse(flight, SWG__STORE_INCOMPLETE, now_ns);
@@ -206,7 +204,24 @@ enum swg__storable cache_fill_commit(struct cache_flight **flight, uint64_t now_
         s->stats.stored++;
         if (cache_entry_is_fresh(e, now_ns))
             swg__flight_unmark(&s->marks, f->hash);
+        if (out)
+            cache_entry_hold(*out = e);
     }
     cache_flight_end_unlock(f, SWG__FLIGHT_STORED);
     return SWG__STORE_OK;
+}
+
+enum swg__storable cache_fill_commit(struct cache_flight **flight, uint64_t now_ns) {
+    return *flight ? commit(flight, NULL, now_ns) : SWG__STORE_OK;
+}
+
+enum swg__storable cache_fill_renewed(struct cache_flight **flight,
+                                      const struct cache_request *request,
+                                      const struct cache_answer *answer,
+                                      const struct swg__cache_terms *terms,
+                                      const struct cache_entry *old, struct cache_entry **out) {
+    enum swg__storable refused = cache_fill_begin(flight, request, answer, terms);
+    if (!refused)
+        refused = cache_fill_append(flight, cache_entry_body(old));
+    return refused || !*flight ? refused : commit(flight, out, answer->facts.came_ns);
 }

@@ -117,7 +117,7 @@ enum caching_found caching_look_up(struct leg *leg, struct cache_entry **entry) 
     *entry = result.entry;
     switch (found) {
     case CACHE_STALE_REFRESH:
-        exchange_begin_refresh(x, result.flight);
+        exchange_begin_refresh(x, result.flight, result.entry);
         note_hit(x, result.entry);
         return CACHING_FRESH;
     case CACHE_FRESH:
@@ -126,7 +126,11 @@ enum caching_found caching_look_up(struct leg *leg, struct cache_entry **entry) 
         return CACHING_FRESH;
     case CACHE_MISS_LEAD:
         x->flight = result.flight;
-        x->cache_status = "fwd=miss";
+        x->old = result.entry;
+        *entry = NULL;
+        x->cache_status = !x->old                                         ? "fwd=miss"
+                          : cache_entry_is_fresh(x->old, exchange_now(x)) ? "fwd=request"
+                                                                          : "fwd=stale";
         return CACHING_MISS;
     case CACHE_MISS_ALONE:
         x->cache_status = "fwd=miss";
@@ -152,8 +156,12 @@ void caching_leave(struct exchange *x) {
 /* ---- answering ------------------------------------------------------------------ */
 
 void caching_reply(struct exchange *x, struct cache_entry *entry, const char *source, bool stale) {
+    caching_reply_with(x, entry, cache_entry_lines(entry), source, stale);
+}
+
+void caching_reply_with(struct exchange *x, struct cache_entry *entry, struct bytes lines,
+                        const char *source, bool stale) {
     struct buf fields;
-    struct bytes lines = cache_entry_lines(entry);
     size_t size = lines.len + 128;
     char *memory = arena_alloc(&x->arena, size);
     int status = cache_entry_status(entry);
@@ -225,10 +233,27 @@ static struct bytes stored_lines(struct exchange *x, const struct http1_head *he
     return b.failed ? (struct bytes){0} : buf_view(&b);
 }
 
+struct swg__cache_terms caching_terms(const struct exchange *x) {
+    return cache_terms_of(options_of(x));
+}
+
+void caching_read_answer(struct leg *leg, struct cache_answer *answer,
+                         struct cache_request *request, const struct http1_head *head,
+                         const char *head_end) {
+    struct exchange *x = leg->x;
+    read_request(x, request);
+    cache_answer_read(answer, head->status, head->fields, head->field_count, request,
+                      worker_unix_s(x->worker));
+    answer->length = head->framing == HTTP1_BODY_LENGTH ? head->content_length : UINT64_MAX;
+    answer->lines = stored_lines(x, head, head_end);
+    answer->facts.asked_ns = swg_call_story(&leg->call)->first_attempt_ns;
+    answer->facts.came_ns = exchange_now(x);
+}
+
 void caching_head(struct leg *leg, const struct http1_head *head, const char *head_end) {
     struct exchange *x = leg->x;
     struct cache_request request;
-    struct cache_answer answer = {0};
+    struct cache_answer answer;
     invalidate(x, head->status);
     if (!x->flight)
         return;
@@ -236,18 +261,12 @@ void caching_head(struct leg *leg, const struct http1_head *head, const char *he
         caching_failed(x);
         return;
     }
-    read_request(x, &request);
-    cache_answer_read(&answer, head->status, head->fields, head->field_count, &request,
-                      worker_unix_s(x->worker));
-    answer.length = head->framing == HTTP1_BODY_LENGTH ? head->content_length : UINT64_MAX;
-    answer.lines = stored_lines(x, head, head_end);
-    answer.facts.asked_ns = swg_call_story(&leg->call)->first_attempt_ns;
-    answer.facts.came_ns = exchange_now(x);
-    struct swg__cache_terms terms = cache_terms_of(options_of(x));
+    caching_read_answer(leg, &answer, &request, head, head_end);
+    struct swg__cache_terms terms = caching_terms(x);
     if (!answer.lines.at)
         caching_failed(x);
     else if (cache_fill_begin(&x->flight, &request, &answer, &terms) == SWG__STORE_OK)
-        x->cache_status = "fwd=miss; stored";
+        x->cache_status = arena_printf(&x->arena, "%s; stored", x->cache_status);
     x->filling = x->flight != NULL;
 }
 
@@ -277,5 +296,6 @@ void caching_done(struct exchange *x) {
     caching_leave(x);
     caching_end(x, false);
     cache_entry_release(x->entry);
-    x->entry = NULL;
+    cache_entry_release(x->old);
+    x->entry = x->old = NULL;
 }

@@ -20,9 +20,26 @@ enum caching_found {
 enum caching_found caching_look_up(struct leg *, struct cache_entry **);
 /* Sends an entry, whose reference passes over, and finishes. */
 void caching_reply(struct exchange *, struct cache_entry *, const char *source, bool stale);
+/* The same, with these field lines instead of its own. */
+void caching_reply_with(struct exchange *, struct cache_entry *, struct bytes lines,
+                        const char *source, bool stale);
 /* The look-up is not waited for any more. */
 void caching_leave(struct exchange *);
 
+/* ---- revalidate.c: what is there but stale is asked about ---- */
+
+/* Conditions of our own, as lines of the request's head. */
+void caching_conditions(const struct leg *, struct buf *);
+/* The head of an answer to them. True: it was 304, and the exchange is over. */
+bool caching_not_modified(struct leg *, const struct http1_head *);
+
+/* ---- filling ---- */
+
+/* What the cache must know of a head, and its lines as they are kept (at NULL:
+ * no memory). The answer's views and the request must outlive it. */
+void caching_read_answer(struct leg *, struct cache_answer *, struct cache_request *,
+                         const struct http1_head *, const char *head_end);
+struct swg__cache_terms caching_terms(const struct exchange *);
 /* The head of an answer that is being relayed; then its body; then its end. */
 void caching_head(struct leg *, const struct http1_head *, const char *head_end);
 void caching_data(struct exchange *, struct bytes piece);

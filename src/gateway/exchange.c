@@ -548,7 +548,8 @@ void exchange_begin(struct client *c, const struct http1_head *head, struct byte
 }
 
 /* Its client is a sink: what is sent there goes nowhere. */
-void exchange_begin_refresh(const struct exchange *from, struct cache_flight *flight) {
+void exchange_begin_refresh(const struct exchange *from, struct cache_flight *flight,
+                            struct cache_entry *old) {
     struct client *sink = client_create_sink(from->client);
     const char *raw = from->request.method_text.at;
     struct exchange *x =
@@ -561,6 +562,8 @@ void exchange_begin_refresh(const struct exchange *from, struct cache_flight *fl
         return;
     }
     x->flight = flight;
+    cache_entry_hold(x->old = old);
+    x->cache_status = "fwd=stale";
     x->upload_done = true;
     if (from->kept.len)
         buf_append(&x->kept, from->kept.at, from->kept.len);

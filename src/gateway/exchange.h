@@ -113,6 +113,7 @@ struct exchange {
     bool filling;                /* the answer is being stored */
     struct cache_flight *flight; /* we fetch for all: ended exactly once */
     struct cache_entry *entry;   /* being sent */
+    struct cache_entry *old;     /* is there, but may not be used unless still good */
     const char *cache_status;    /* for Cache-Status; NULL: none */
     struct cache_key cache_key;
 
@@ -126,8 +127,10 @@ struct exchange {
  * `raw` is the head as bytes. Afterwards client->exchange is set, or the
  * client was answered with an error and is lingering or closed. */
 void exchange_begin(struct client *, const struct http1_head *, struct bytes raw);
-/* The same request once more, for nobody but the cache; ends `flight`. */
-void exchange_begin_refresh(const struct exchange *, struct cache_flight *flight);
+/* The same request once more, for nobody but the cache, where `old` is; ends
+ * `flight`. */
+void exchange_begin_refresh(const struct exchange *, struct cache_flight *flight,
+                            struct cache_entry *old);
 /* One hand-off has arrived that only the memory waited for. */
 void exchange_memory_seen(struct exchange *);
 /* Bytes of the request's body. *used < len: the rest must wait

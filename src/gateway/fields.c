@@ -79,7 +79,7 @@ bool fields_are_nominated(const struct http1_head *head) {
     return false;
 }
 
-static bool is_nominated(const struct http1_head *head, struct bytes name) {
+bool fields_is_nominated(const struct http1_head *head, struct bytes name) {
     for (uint16_t i = 0; i < head->field_count; i++) {
         if (head->fields[i].id == HTTP_CONNECTION && http_list_has(head->fields[i].value, name))
             return true;
@@ -92,7 +92,8 @@ void fields_copy(struct buf *out, const struct http1_head *head, const char *hea
     const char *run = NULL; /* start of the lines to be copied */
     for (uint16_t i = 0; i < head->field_count; i++) {
         const struct http_field *f = &head->fields[i];
-        bool dropped = field_set_has(drop, f->id) || (nominated && is_nominated(head, f->name));
+        bool dropped =
+            field_set_has(drop, f->id) || (nominated && fields_is_nominated(head, f->name));
         if (!dropped && !run)
             run = f->name.at;
         if (dropped && run) {

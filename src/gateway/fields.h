@@ -33,6 +33,8 @@ const struct field_set *fields_dropped_from_fetches(void);
 
 /* Whether Connection names fields besides keep-alive, close, upgrade, te. */
 bool fields_are_nominated(const struct http1_head *);
+/* Whether Connection names this one. */
+bool fields_is_nominated(const struct http1_head *, struct bytes name);
 
 /* Appends all lines of `head` but those in `drop` and, if `nominated`, those
  * that Connection names. `head_end` points behind the last line. */

@@ -56,6 +56,8 @@ static void write_upgrade(struct buf *b, const struct http1_head *head) {
 void relay_head(struct leg *leg, const struct http1_head *head, const char *head_end) {
     struct exchange *x = leg->x;
     struct buf b;
+    if (caching_not_modified(leg, head))
+        return;
     buf_init_fixed(&b, x->worker->scratch, WORKER_SCRATCH);
     if (leg->parent)
         leg_answered_by_tier(leg->parent);

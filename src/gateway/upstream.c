@@ -224,6 +224,8 @@ static void on_head(struct upstream *u, const struct http1_head *head, struct by
     struct swg_step step = swg_call_on_answer(&leg->call, &answer, exchange_now(leg->x));
     if (step.action == SWG_DO_RELAY) {
         leg->wake_ns = step.wake_ns;
+        if (u->body.done && rest_len)
+            u->keep = false; /* more than one answer: what follows is not trusted */
         relay_head(leg, head, all.at + used - 2);
         if (u->leg == leg) /* else the client was gone */
             relay_data(leg, rest, rest_len);

@@ -84,6 +84,7 @@ static inline enum swg__storable put(struct cache *c, const char *path, const ch
                                      const char *lines, const char *body, uint64_t now_ns) {
     struct cache_result r;
     assert_int_equal(look(c, path, request, NULL, now_ns, &r), CACHE_MISS_LEAD);
+    cache_entry_release(r.entry);
     enum swg__storable refused = begin(&r.flight, request, 200, lines, UINT64_MAX, now_ns);
     if (!refused)
         refused = cache_fill_append(&r.flight, bytes_of(body));

@@ -169,6 +169,55 @@ static void a_refresh_in_vain_is_not_tried_again_at_once(void **state) {
     end(c);
 }
 
+static enum swg__storable renew(struct cache_flight **f, const char *lines,
+                                const struct cache_entry *old, uint64_t now_ns,
+                                struct cache_entry **out) {
+    struct head asked, said;
+    struct cache_answer a;
+    request_of(&asked, "");
+    head_read(&said, lines);
+    cache_answer_read(&a, 200, said.fields, said.count, &asked.request, SCENE_WALL);
+    a.length = cache_entry_body(old).len;
+    a.lines = bytes_of(lines);
+    a.facts.asked_ns = a.facts.came_ns = now_ns;
+    *out = NULL;
+    return cache_fill_renewed(f, &asked.request, &a, &scene_terms, old, out);
+}
+
+static void who_fetches_is_told_what_is_there_and_may_renew_it(void **state) {
+    struct cache *c = make(1 << 20);
+    struct cache_result r;
+    struct cache_entry *e;
+    put(c, "/a", "", "Cache-Control: max-age=10\nETag: \"v\"", "old", T0);
+    assert_int_equal(look(c, "/a", "", NULL, T0 + S(20), &r), CACHE_MISS_LEAD);
+    assert_true(bytes_equal(cache_entry_etag(r.entry), BYTES("\"v\"")));
+    assert_int_equal(renew(&r.flight, "Cache-Control: max-age=5\nX: 1", r.entry, T0 + S(20), &e),
+                     SWG__STORE_OK);
+    assert_null(r.flight);
+    assert_true(bytes_equal(cache_entry_body(e), BYTES("old")));
+    assert_true(bytes_equal(cache_entry_lines(e), BYTES("Cache-Control: max-age=5\nX: 1")));
+    cache_entry_release(e);
+    cache_entry_release(r.entry);
+    assert_string_equal(got(c, "/a", "", T0 + S(24)), "old");
+    assert_int_equal(stats(c).entries, 1);
+
+    /* nor does it come back where it may not be kept, or was written to */
+    assert_int_equal(look(c, "/a", "", NULL, T0 + S(30), &r), CACHE_MISS_LEAD);
+    assert_int_equal(renew(&r.flight, "Cache-Control: no-store", r.entry, T0 + S(30), &e),
+                     SWG__STORE_NO_STORE);
+    assert_null(e);
+    cache_entry_release(r.entry);
+    assert_string_equal(got(c, "/a", "", T0 + S(30)), "");
+    assert_int_equal(look(c, "/a", "", NULL, T0 + S(40), &r), CACHE_MISS_LEAD);
+    struct cache_key key = key_of("/a");
+    cache_invalidate(c, &key);
+    assert_int_equal(renew(&r.flight, "", r.entry, T0 + S(40), &e), SWG__STORE_OK);
+    assert_null(e);
+    cache_entry_release(r.entry);
+    assert_string_equal(got(c, "/a", "", T0 + S(40)), "");
+    end(c);
+}
+
 static struct cache_entry *find_stale(struct cache *c, const char *path, const char *request,
                                       uint64_t max_ns, uint64_t now_ns) {
     struct head h;
@@ -198,6 +247,7 @@ static void a_failed_fetch_leaves_the_old_answer(void **state) {
     struct cache_result r;
     put(c, "/a", "", "Cache-Control: max-age=10", "old", T0);
     assert_int_equal(look(c, "/a", "", NULL, T0 + S(20), &r), CACHE_MISS_LEAD);
+    cache_entry_release(r.entry);
     assert_int_equal(begin(&r.flight, "", 503, "Cache-Control: max-age=99", 0, T0 + S(20)),
                      SWG__STORE_FAILURE);
     struct cache_entry *e = find_stale(c, "/a", "", SWG_OFF, T0 + S(20));
@@ -512,6 +562,7 @@ int main(void) {
         cmocka_unit_test(one_refreshes_the_others_are_served_stale),
         cmocka_unit_test(an_answer_that_is_stale_at_once_is_refreshed_each_time),
         cmocka_unit_test(a_refresh_in_vain_is_not_tried_again_at_once),
+        cmocka_unit_test(who_fetches_is_told_what_is_there_and_may_renew_it),
         cmocka_unit_test(the_stale_tier_finds_what_may_be_used),
         cmocka_unit_test(a_failed_fetch_leaves_the_old_answer),
         cmocka_unit_test(variants_are_told_apart),

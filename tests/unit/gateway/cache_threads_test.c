@@ -100,6 +100,7 @@ static void request(struct worker *w, unsigned key) {
             check_body(w, r.entry, key);
             break;
         default:
+            cache_entry_release(r.entry);
             break;
         }
         if (r.flight)
