@@ -5,7 +5,7 @@
  * and is told later, through the callbacks of the object's `ops`; no callback
  * ever runs inside the call that submitted.
  *
- * Threading: an io, its streams and its timers belong to one thread, the one
+ * Threading: an io, its streams, watches and timers belong to one thread, the one
  * that runs the loop. Only io_post() may be called from any thread.
  *
  * Time: io_now() is CLOCK_MONOTONIC in nanoseconds, read once a turn of the
@@ -91,6 +91,24 @@ static inline void io_timer_init(struct io_timer *t, void (*on_due)(struct io_ti
     t->on_due = on_due;
 }
 
+/* ---- foreign descriptors ----------------------------------------------- */
+
+/* Watches a descriptor that somebody else owns and reads: a listener, or the
+ * socket of a library. Embedded by its owner. */
+struct io_watch {
+    struct list ready;
+    struct io *io; /* NULL: not watching */
+    int fd;
+    uint32_t happened;
+    void (*on_ready)(struct io_watch *, uint32_t epoll_events);
+};
+
+static inline void io_watch_init(struct io_watch *w,
+                                 void (*on_ready)(struct io_watch *, uint32_t)) {
+    *w = (struct io_watch){.fd = -1, .on_ready = on_ready};
+    list_init(&w->ready);
+}
+
 /* ---- hand-off between threads ----------------------------------------- */
 
 struct io_task {
@@ -109,6 +127,9 @@ struct io_ops {
     void (*stream_shut)(struct io_stream *);
     void (*stream_close)(struct io_stream *);
     void (*stream_abort)(struct io_stream *);
+    int (*watch_start)(struct io *, struct io_watch *, int fd, uint32_t events);
+    int (*watch_change)(struct io_watch *, uint32_t events);
+    void (*watch_stop)(struct io_watch *);
     void (*timer_set)(struct io *, struct io_timer *, uint64_t due_ns);
     void (*timer_clear)(struct io *, struct io_timer *);
     void (*post)(struct io *, struct io_task *);
@@ -196,6 +217,23 @@ static inline void io_timer_set(struct io *io, struct io_timer *t, uint64_t due_
 
 static inline void io_timer_clear(struct io *io, struct io_timer *t) {
     io->ops->timer_clear(io, t);
+}
+
+/* `events` as for epoll_ctl(): level-triggered, unless EPOLLET is among them.
+ * 0 or -errno. */
+static inline int io_watch_start(struct io *io, struct io_watch *w, int fd, uint32_t events) {
+    return io->ops->watch_start(io, w, fd, events);
+}
+
+static inline int io_watch_change(struct io_watch *w, uint32_t events) {
+    return w->io->ops->watch_change(w, events);
+}
+
+/* No callback comes any more, also none due in this turn. Before the
+ * descriptor is closed. Harmless when not watching. */
+static inline void io_watch_stop(struct io_watch *w) {
+    if (w->io)
+        w->io->ops->watch_stop(w);
 }
 
 /* Runs task->run on the loop's thread, soon, in the order of posting. Any

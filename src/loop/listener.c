@@ -32,7 +32,7 @@ enum {
 static int open_socket(const struct sockaddr *, socklen_t, const struct loop_listener_options *);
 static int bind_unix(int fd, const struct sockaddr *, socklen_t, mode_t);
 static int start(struct loop_listener *);
-static void on_ready(struct loop_watch *, uint32_t events);
+static void on_ready(struct io_watch *, uint32_t events);
 static void on_timer(struct io_timer *);
 static bool accept_batch(struct loop_listener *, unsigned limit);
 static void remove_path(struct loop_listener *);
@@ -41,7 +41,7 @@ static void path_of(const struct sockaddr *, socklen_t, char path[static PATH_SI
 
 void loop_listener_init(struct loop_listener *l, const struct loop_listener_ops *ops) {
     *l = (struct loop_listener){.ops = ops, .fd = -1};
-    loop_watch_init(&l->watch, on_ready);
+    io_watch_init(&l->watch, on_ready);
     io_timer_init(&l->timer, on_timer);
 }
 
@@ -103,7 +103,7 @@ int loop_listener_adopt(struct loop_listener *l, struct loop *loop, int fd,
 /* Exclusive: of several loops that share the socket (a unix socket's dup) only
  * one or some wake for a connection. */
 static int start(struct loop_listener *l) {
-    return loop_watch_start(l->loop, &l->watch, l->fd, EPOLLIN | EPOLLEXCLUSIVE);
+    return io_watch_start(loop_io(l->loop), &l->watch, l->fd, EPOLLIN | EPOLLEXCLUSIVE);
 }
 
 static void set_option(int fd, int level, int name, int value) {
@@ -190,7 +190,7 @@ static int bind_unix(int fd, const struct sockaddr *address, socklen_t len, mode
 
 /* ---- accepting ----------------------------------------------------------- */
 
-static void on_ready(struct loop_watch *w, uint32_t events) {
+static void on_ready(struct io_watch *w, uint32_t events) {
     struct loop_listener *l = container_of(w, struct loop_listener, watch);
     (void)events;
     accept_batch(l, l->batch);
@@ -219,7 +219,7 @@ static bool is_peers_error(int error) {
 
 static void pause_full(struct loop_listener *l, int error) {
     l->full++;
-    loop_watch_stop(&l->watch);
+    io_watch_stop(&l->watch);
     if (!l->draining) {
         struct io *io = loop_io(l->loop);
         io_timer_set(io, &l->timer, io_now(io) + PAUSE_NS);
@@ -277,7 +277,7 @@ void loop_listener_pause(struct loop_listener *l) {
         return;
     l->paused = true;
     io_timer_clear(loop_io(l->loop), &l->timer);
-    loop_watch_stop(&l->watch);
+    io_watch_stop(&l->watch);
 }
 
 void loop_listener_resume(struct loop_listener *l) {
@@ -325,7 +325,7 @@ void loop_listener_close(struct loop_listener *l) {
         *l->gone = true;
     l->gone = NULL;
     io_timer_clear(loop_io(l->loop), &l->timer);
-    loop_watch_stop(&l->watch);
+    io_watch_stop(&l->watch);
     remove_path(l);
     close(l->fd);
     l->fd = -1;

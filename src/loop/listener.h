@@ -55,7 +55,7 @@ struct loop_listener {
     uint64_t accepted, full; /* connections; times it ran out of descriptors */
 
     /* the implementation's */
-    struct loop_watch watch;
+    struct io_watch watch;
     struct io_timer timer; /* ends a pause, or the draining */
     uint64_t drain_ns;
     unsigned batch;

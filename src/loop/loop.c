@@ -27,6 +27,9 @@
 #define WATCH_BIT UINT64_C(1)
 #define WAKE_DATA WATCH_BIT
 
+static int loop_watch_start(struct io *, struct io_watch *, int fd, uint32_t events);
+static int loop_watch_change(struct io_watch *, uint32_t events);
+static void loop_watch_stop(struct io_watch *);
 static void loop_timer_set(struct io *, struct io_timer *, uint64_t due_ns);
 static void loop_timer_clear(struct io *, struct io_timer *);
 static void loop_post(struct io *, struct io_task *);
@@ -50,6 +53,9 @@ static const struct io_ops loop_io_ops = {
     .stream_shut = loop_stream_shut,
     .stream_close = loop_stream_close,
     .stream_abort = loop_stream_abort,
+    .watch_start = loop_watch_start,
+    .watch_change = loop_watch_change,
+    .watch_stop = loop_watch_stop,
     .timer_set = loop_timer_set,
     .timer_clear = loop_timer_clear,
     .post = loop_post,
@@ -207,7 +213,7 @@ static void note_events(struct loop *loop, int count) {
         if (!(data & WATCH_BIT)) {
             loop_stream_happened(loop, (struct io_stream *)(uintptr_t)data, events);
         } else if (data != WAKE_DATA) {
-            struct loop_watch *w = (struct loop_watch *)(uintptr_t)(data & ~WATCH_BIT);
+            struct io_watch *w = (struct io_watch *)(uintptr_t)(data & ~WATCH_BIT);
             w->happened = events;
             if (list_empty(&w->ready))
                 list_push_back(&loop->ready_watches, &w->ready);
@@ -260,7 +266,7 @@ static void serve_watches(struct loop *loop) {
     list_init(&serving);
     list_splice_back(&serving, &loop->ready_watches);
     while ((link = list_pop_front(&serving))) {
-        struct loop_watch *w = container_of(link, struct loop_watch, ready);
+        struct io_watch *w = container_of(link, struct io_watch, ready);
         w->on_ready(w, w->happened);
     }
 }
@@ -288,29 +294,27 @@ void loop_hook_remove(struct loop_hook *hook) {
 
 /* ---- watches ------------------------------------------------------------ */
 
-static int watch_control(struct loop *loop, struct loop_watch *w, int how, uint32_t events) {
+static int watch_control(struct io *io, struct io_watch *w, int how, uint32_t events) {
     struct epoll_event event = {.events = events, .data.u64 = (uintptr_t)w | WATCH_BIT};
-    return epoll_ctl(loop->epoll_fd, how, w->fd, &event) ? -errno : 0;
+    return epoll_ctl(loop_of(io)->epoll_fd, how, w->fd, &event) ? -errno : 0;
 }
 
-int loop_watch_start(struct loop *loop, struct loop_watch *w, int fd, uint32_t events) {
+static int loop_watch_start(struct io *io, struct io_watch *w, int fd, uint32_t events) {
     w->fd = fd;
-    int error = watch_control(loop, w, EPOLL_CTL_ADD, events);
+    int error = watch_control(io, w, EPOLL_CTL_ADD, events);
     if (!error)
-        w->loop = loop;
+        w->io = io;
     return error;
 }
 
-int loop_watch_change(struct loop_watch *w, uint32_t events) {
-    return watch_control(w->loop, w, EPOLL_CTL_MOD, events);
+static int loop_watch_change(struct io_watch *w, uint32_t events) {
+    return watch_control(w->io, w, EPOLL_CTL_MOD, events);
 }
 
-void loop_watch_stop(struct loop_watch *w) {
-    if (!w->loop)
-        return;
-    watch_control(w->loop, w, EPOLL_CTL_DEL, 0);
+static void loop_watch_stop(struct io_watch *w) {
+    watch_control(w->io, w, EPOLL_CTL_DEL, 0);
     list_remove(&w->ready);
-    w->loop = NULL;
+    w->io = NULL;
 }
 
 /* ---- timers and tasks ---------------------------------------------------- */

@@ -2,7 +2,7 @@
  *
  * It implements base/io.h; whoever only does I/O includes that and takes a
  * `struct io`. This header is for those who own a loop (start, run, stop,
- * watch it) and for code in this room that watches descriptors of others.
+ * watch it).
  *
  * Threading: a loop belongs to the thread that runs it, from the first turn
  * on; before, to the one that made it. Any thread may call loop_stop(),
@@ -58,31 +58,6 @@ struct loop_hook {
 
 void loop_hook_add(struct loop *, struct loop_hook *);
 void loop_hook_remove(struct loop_hook *);
-
-/* ---- foreign descriptors ----------------------------------------------- */
-
-/* Watches a descriptor that somebody else owns and reads. Level-triggered,
- * unless EPOLLET is among the events. Embedded by its owner. */
-struct loop_watch {
-    struct list ready;
-    struct loop *loop; /* NULL: not watching */
-    int fd;
-    uint32_t happened;
-    void (*on_ready)(struct loop_watch *, uint32_t epoll_events);
-};
-
-static inline void loop_watch_init(struct loop_watch *w,
-                                   void (*on_ready)(struct loop_watch *, uint32_t)) {
-    *w = (struct loop_watch){.fd = -1, .on_ready = on_ready};
-    list_init(&w->ready);
-}
-
-/* `events` as for epoll_ctl(). 0 or -errno. */
-int loop_watch_start(struct loop *, struct loop_watch *, int fd, uint32_t events);
-int loop_watch_change(struct loop_watch *, uint32_t events);
-/* No callback comes any more, also none due in this turn. Before the
- * descriptor is closed. Harmless when not watching. */
-void loop_watch_stop(struct loop_watch *);
 
 /* ---- for a watchdog, from other threads -------------------------------- */
 

@@ -39,7 +39,7 @@ struct loop_resolver {
 /* A socket of c-ares' that the loop watches. */
 struct server_socket {
     struct list link;
-    struct loop_watch watch;
+    struct io_watch watch;
     struct loop_resolver *resolver;
 };
 
@@ -54,7 +54,7 @@ struct loop_lookup {
 };
 
 static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable);
-static void on_socket_ready(struct loop_watch *, uint32_t events);
+static void on_socket_ready(struct io_watch *, uint32_t events);
 static void on_channel_timer(struct io_timer *);
 static void on_lookup_timer(struct io_timer *);
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *);
@@ -129,7 +129,7 @@ int loop_resolver_create(struct loop_resolver **out, struct loop *loop,
 }
 
 static void free_socket(struct server_socket *s) {
-    loop_watch_stop(&s->watch);
+    io_watch_stop(&s->watch);
     list_remove(&s->link);
     free(s);
 }
@@ -183,20 +183,20 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
         return;
     }
     if (s) {
-        loop_watch_change(&s->watch, events);
+        io_watch_change(&s->watch, events);
         return;
     }
     s = malloc(sizeof *s);
     if (!s)
         return;
     s->resolver = r;
-    loop_watch_init(&s->watch, on_socket_ready);
+    io_watch_init(&s->watch, on_socket_ready);
     list_push_back(&r->sockets, &s->link);
-    if (loop_watch_start(r->loop, &s->watch, fd, events))
+    if (io_watch_start(loop_io(r->loop), &s->watch, fd, events))
         free_socket(s);
 }
 
-static void on_socket_ready(struct loop_watch *w, uint32_t events) {
+static void on_socket_ready(struct io_watch *w, uint32_t events) {
     struct server_socket *s = container_of(w, struct server_socket, watch);
     struct loop_resolver *r = s->resolver;
     int fd = w->fd; /* `s` may be freed by what follows */

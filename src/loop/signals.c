@@ -7,7 +7,7 @@
 
 /* One signal a turn: the watch is level-triggered, so the others follow in the
  * next, and the callback may close and free everything. */
-static void on_ready(struct loop_watch *w, uint32_t events) {
+static void on_ready(struct io_watch *w, uint32_t events) {
     struct loop_signals *s = container_of(w, struct loop_signals, watch);
     struct signalfd_siginfo info;
     (void)events;
@@ -19,7 +19,7 @@ void loop_signals_init(struct loop_signals *s,
                        void (*on_signal)(struct loop_signals *, const struct signalfd_siginfo *)) {
     s->fd = -1;
     s->on_signal = on_signal;
-    loop_watch_init(&s->watch, on_ready);
+    io_watch_init(&s->watch, on_ready);
 }
 
 int loop_signals_block(const sigset_t *set, sigset_t *before) {
@@ -32,7 +32,7 @@ int loop_signals_open(struct loop_signals *s, struct loop *loop, const sigset_t 
     s->fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (s->fd < 0)
         return -errno;
-    int error = loop_watch_start(loop, &s->watch, s->fd, EPOLLIN);
+    int error = io_watch_start(loop_io(loop), &s->watch, s->fd, EPOLLIN);
     if (error) {
         close(s->fd);
         s->fd = -1;
@@ -43,7 +43,7 @@ int loop_signals_open(struct loop_signals *s, struct loop *loop, const sigset_t 
 void loop_signals_close(struct loop_signals *s) {
     if (s->fd < 0)
         return;
-    loop_watch_stop(&s->watch);
+    io_watch_stop(&s->watch);
     close(s->fd);
     s->fd = -1;
 }

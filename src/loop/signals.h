@@ -13,7 +13,7 @@
 #include "loop/loop.h"
 
 struct loop_signals {
-    struct loop_watch watch;
+    struct io_watch watch;
     int fd; /* -1: not open */
     void (*on_signal)(struct loop_signals *, const struct signalfd_siginfo *);
 };

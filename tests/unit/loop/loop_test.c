@@ -194,17 +194,17 @@ static void hooks_run_once_a_turn(void **state) {
 /* ---- watches ------------------------------------------------------------- */
 
 struct pipe_watch {
-    struct loop_watch watch;
+    struct io_watch watch;
     unsigned told;
     struct pipe_watch *stops; /* the other, when told */
 };
 
-static void on_pipe(struct loop_watch *w, uint32_t events) {
+static void on_pipe(struct io_watch *w, uint32_t events) {
     struct pipe_watch *p = container_of(w, struct pipe_watch, watch);
     assert_true(events & EPOLLIN);
     p->told++;
     if (p->stops)
-        loop_watch_stop(&p->stops->watch);
+        io_watch_stop(&p->stops->watch);
 }
 
 static void a_watch_is_told_until_it_is_read(void **state) {
@@ -214,9 +214,9 @@ static void a_watch_is_told_until_it_is_read(void **state) {
     int fds[2];
 
     assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
-    loop_watch_init(&p.watch, on_pipe);
-    loop_watch_stop(&p.watch); /* not watching: harmless */
-    assert_int_equal(loop_watch_start(loop, &p.watch, fds[0], EPOLLIN), 0);
+    io_watch_init(&p.watch, on_pipe);
+    io_watch_stop(&p.watch); /* not watching: harmless */
+    assert_int_equal(io_watch_start(loop_io(loop), &p.watch, fds[0], EPOLLIN), 0);
     loop_turn(loop, 0);
     assert_int_equal(p.told, 0);
     write_text(fds[1], "x");
@@ -227,7 +227,7 @@ static void a_watch_is_told_until_it_is_read(void **state) {
     loop_turn(loop, 0);
     assert_int_equal(p.told, 2);
     write_text(fds[1], "x");
-    loop_watch_stop(&p.watch);
+    io_watch_stop(&p.watch);
     loop_turn(loop, 0);
     assert_int_equal(p.told, 2);
     close(fds[0]);
@@ -244,14 +244,14 @@ static void a_watch_stopped_in_the_same_batch_is_not_told(void **state) {
         assert_int_equal(pipe2(fds[i], O_NONBLOCK), 0);
         write_text(fds[i][1], "x");
     }
-    loop_watch_init(&a.watch, on_pipe);
-    loop_watch_init(&b.watch, on_pipe);
-    assert_int_equal(loop_watch_start(loop, &a.watch, fds[0][0], EPOLLIN), 0);
-    assert_int_equal(loop_watch_start(loop, &b.watch, fds[1][0], EPOLLIN), 0);
+    io_watch_init(&a.watch, on_pipe);
+    io_watch_init(&b.watch, on_pipe);
+    assert_int_equal(io_watch_start(loop_io(loop), &a.watch, fds[0][0], EPOLLIN), 0);
+    assert_int_equal(io_watch_start(loop_io(loop), &b.watch, fds[1][0], EPOLLIN), 0);
     loop_turn(loop, 0);
     assert_int_equal(a.told + b.told, 1);
-    loop_watch_stop(&a.watch);
-    loop_watch_stop(&b.watch);
+    io_watch_stop(&a.watch);
+    io_watch_stop(&b.watch);
     for (int i = 0; i < 4; i++)
         close(fds[i / 2][i % 2]);
 }

@@ -13,7 +13,7 @@
  * 10.0.0.1, 10.0.0.2, … of TTL 77, AAAA questions with none, "nosuch" with
  * NXDOMAIN, and "silent" not at all. */
 struct server {
-    struct loop_watch watch;
+    struct io_watch watch;
     int fd;
     unsigned addresses, questions;
     char text[32]; /* 127.0.0.1:port */
@@ -26,7 +26,7 @@ static size_t put_record(unsigned char *at, unsigned i) {
     return sizeof record;
 }
 
-static void answer(struct loop_watch *w, uint32_t events) {
+static void answer(struct io_watch *w, uint32_t events) {
     struct server *s = container_of(w, struct server, watch);
     unsigned char m[1500];
     struct sockaddr_storage from;
@@ -64,8 +64,8 @@ static void server_open(struct server *s, struct loop *loop) {
     assert_int_equal(bind(s->fd, (struct sockaddr *)&address, len), 0);
     assert_int_equal(getsockname(s->fd, (struct sockaddr *)&address, &len), 0);
     snprintf(s->text, sizeof s->text, "127.0.0.1:%u", ntohs(address.sin_port));
-    loop_watch_init(&s->watch, answer);
-    assert_int_equal(loop_watch_start(loop, &s->watch, s->fd, 1 /* EPOLLIN */), 0);
+    io_watch_init(&s->watch, answer);
+    assert_int_equal(io_watch_start(loop_io(loop), &s->watch, s->fd, 1 /* EPOLLIN */), 0);
 }
 
 /* ---- the asking side ------------------------------------------------------ */
@@ -104,7 +104,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     struct world *w = *state;
     loop_resolver_destroy(w->resolver);
-    loop_watch_stop(&w->server.watch);
+    io_watch_stop(&w->server.watch);
     close(w->server.fd);
     loop_destroy(w->loop);
     free(w);
