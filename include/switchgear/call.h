@@ -70,13 +70,16 @@ struct swg_answer {
 
 /* What the caller wants; zero is a call of which nothing is known. */
 struct swg_request {
-    bool idempotent;      /* may be sent twice (method, or an idempotency key) */
-    bool safe;            /* only reads: GET, HEAD, … (tiers that are for_reads_only need it) */
-    bool not_replayable;  /* there is no second copy of its body */
-    bool cacheable;       /* ask for LOOK_UP where the policy has a cache */
-    bool good_only;       /* an answer that failed (5xx, 429) is of no use: FINISH, not RELAY.
-                             For a call that is itself somebody's fallback */
-    uint64_t deadline_ns; /* the caller's own, a time, if earlier than the policy's; 0: none */
+    bool idempotent;     /* may be sent twice (method, or an idempotency key) */
+    bool safe;           /* only reads: GET, HEAD, … (tiers that are for_reads_only need it) */
+    bool not_replayable; /* there is no second copy of its body */
+    bool cacheable;      /* ask for LOOK_UP where the policy has a cache */
+    bool good_only;      /* an answer that failed (5xx, 429) is of no use: FINISH, not RELAY.
+                            For a call that is itself somebody's fallback */
+    bool once;           /* whoever calls tries again by itself: no retry and no chain */
+    enum swg_refusal refuse; /* not 0: the driver has a reason not to ask the service, nor the
+                                cache; straight to the fallback chain */
+    uint64_t deadline_ns;    /* the caller's own, a time, if earlier than the policy's; 0: none */
     struct swg_rate_limiter *rate; /* this caller's own limiter, where the policy has a rate;
                                       NULL: the one that all callers share */
     uint64_t seed;                 /* randomness of this call: another for each */

@@ -57,7 +57,9 @@ struct swg_timeout_options {
 struct swg_tier_options {
     bool instant;           /* answers from memory: is tried even when no time is left */
     uint32_t share_percent; /* of the time left, 1…100; default 100 */
+    uint64_t floor_ns;      /* has at least so much time, also when none is left; default 0 */
     bool for_reads_only;    /* skipped for requests that are not safe to repeat */
+    bool for_writes_only;   /* skipped for those that are */
     bool asks_again;        /* does what the service was to do: skipped for requests that may
                                not be done twice, once the service may have seen them */
 };

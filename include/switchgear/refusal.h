@@ -27,7 +27,9 @@
     X(CANCELLED, "cancelled", "the caller went away")                                           \
     X(SHUTTING_DOWN, "shutting_down", "the process is draining")                                \
     X(SWITCHED_OFF, "switched_off", "an operator has switched this off")                        \
-    X(UNAVAILABLE_LOCALLY, "unavailable_locally", "this process lacks descriptors or memory")
+    X(UNAVAILABLE_LOCALLY, "unavailable_locally", "this process lacks descriptors or memory")   \
+    X(BACKLOG, "backlog", "writes before this one are still queued for the service")            \
+    X(READ_ONLY, "read_only", "the service is degraded and takes no writes meanwhile")
 
 enum swg_refusal {
     SWG_ADMITTED = 0,

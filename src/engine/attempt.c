@@ -69,6 +69,8 @@ static void set_timeouts(struct swg_call *c, uint64_t now_ns) {
  * should be the one that tries out a sick endpoint. */
 static bool is_repeatable(const struct swg_call *c) {
     const struct swg_policy_options *o = &c->policy->options;
+    if (c->request.once)
+        return swg__call_may_repeat(c);
     return swg__call_may_repeat(c) && !c->request.not_replayable && !o->no_retry &&
            c->story.retries < o->retry.max;
 }
@@ -191,6 +193,8 @@ static enum swg_refusal why_no_retry(struct swg_call *c, const struct swg__verdi
         return SWG_REFUSED_SHUTTING_DOWN;
     if (c->committed)
         return SWG_REFUSED_COMMITTED;
+    if (c->request.once)
+        return SWG_REFUSED_MAX_RETRIES;
     enum swg_refusal why = swg__retry_refusal(&o->retry, &c->request, v, a, c->story.retries);
     if (why)
         return why;

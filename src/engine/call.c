@@ -174,8 +174,8 @@ struct swg_step swg__call_give_way(struct swg_call *c, enum swg_refusal reason, 
 
 /* ---- the fallback chain ------------------------------------------------------------ */
 
-/* Its share of what is left, at least TIER_TIME_MIN_NS; only an instant tier
- * may go beyond the deadline with that. */
+/* Its share of what is left, at least its floor or TIER_TIME_MIN_NS; only an
+ * instant tier, or one with a floor, may go beyond the deadline with that. */
 static uint64_t tier_deadline(const struct swg_call *c, const struct swg_tier_options *tier,
                               uint64_t now_ns) {
     uint64_t end = swg__deadline(c);
@@ -183,24 +183,23 @@ static uint64_t tier_deadline(const struct swg_call *c, const struct swg_tier_op
     uint64_t share = tier->share_percent ? tier->share_percent : 100;
     if (share < 100 && end != SWG_NEVER)
         left = left / 100 * share + left % 100 * share / 100;
-    if (left < TIER_TIME_MIN_NS)
-        left = TIER_TIME_MIN_NS;
-    uint64_t until = swg__after(now_ns, left);
-    return tier->instant ? until : swg__earlier(until, end);
+    uint64_t floor = tier->floor_ns ? tier->floor_ns : TIER_TIME_MIN_NS;
+    uint64_t until = swg__after(now_ns, left > floor ? left : floor);
+    return tier->instant || tier->floor_ns ? until : swg__earlier(until, end);
 }
 
 static bool can_try(const struct swg_call *c, const struct swg_tier_options *tier,
                     uint64_t now_ns) {
-    if (tier->for_reads_only && !c->request.safe)
+    if (c->request.safe ? tier->for_writes_only : tier->for_reads_only)
         return false;
     if (tier->asks_again && c->seen && !swg__call_may_repeat(c))
         return false;
-    return tier->instant || now_ns < swg__deadline(c);
+    return tier->instant || tier->floor_ns || now_ns < swg__deadline(c);
 }
 
 static struct swg_step fall_back(struct swg_call *c, uint64_t now_ns) {
     const struct swg_policy_options *o = &c->policy->options;
-    uint32_t count = o->no_fallback ? 0 : o->tier_count;
+    uint32_t count = o->no_fallback || c->request.once ? 0 : o->tier_count;
     for (; c->next_tier < count; c->next_tier++) {
         const struct swg_tier_options *tier = &o->tiers[c->next_tier];
         if (!can_try(c, tier, now_ns))
@@ -278,6 +277,8 @@ struct swg_step swg_call_start(struct swg_call *c, struct swg_policy *policy,
         return swg__call_give_way(c, SWG_REFUSED_DEADLINE, now_ns);
     if (!rate_allows(c, now_ns))
         return swg__call_give_way(c, SWG_REFUSED_RATE_LIMITED, now_ns);
+    if (request->refuse)
+        return swg__call_give_way(c, request->refuse, now_ns);
     if (request->cacheable && policy->options.cache && !policy->options.no_cache) {
         c->state = CALL_LOOKING_UP;
         return swg__call_step(c, SWG_DO_LOOK_UP);

@@ -123,10 +123,22 @@ static void write_max_forwards(struct buf *b, const struct http1_head *r) {
 }
 
 static const struct field_set *dropped(const struct exchange *x) {
+    if (x->inner && x->inner->verbatim)
+        return fields_dropped_from_repeats();
     if (x->flight)
         return fields_dropped_from_fetches();
     return x->request.method == HTTP_OPTIONS ? fields_dropped_from_options()
                                              : fields_dropped_from_requests();
+}
+
+/* What a gateway adds to what the client has sent. */
+static void write_own_fields(struct buf *b, const struct exchange *x) {
+    write_forwarded(b, x);
+    buf_literal(b, "X-Request-Id: ");
+    buf_bytes(b, x->request_id);
+    buf_literal(b, "\r\nX-Correlation-Id: ");
+    buf_bytes(b, x->correlation_id);
+    buf_string(b, x->request.minor ? "\r\nVia: 1.1 switchgear\r\n" : "\r\nVia: 1.0 switchgear\r\n");
 }
 
 static void write_head(struct buf *b, const struct leg *leg) {
@@ -146,13 +158,9 @@ static void write_head(struct buf *b, const struct leg *leg) {
     if (x->request.method == HTTP_OPTIONS)
         write_max_forwards(b, &x->request);
     write_framing(b, x);
-    write_forwarded(b, x);
-    buf_literal(b, "X-Request-Id: ");
-    buf_bytes(b, x->request_id);
-    buf_literal(b, "\r\nX-Correlation-Id: ");
-    buf_bytes(b, x->correlation_id);
-    buf_string(b, x->request.minor ? "\r\nVia: 1.1 switchgear\r\n\r\n"
-                                   : "\r\nVia: 1.0 switchgear\r\n\r\n");
+    if (!x->inner || !x->inner->verbatim)
+        write_own_fields(b, x);
+    buf_literal(b, "\r\n");
 }
 
 /* ---- the body ------------------------------------------------------------ */

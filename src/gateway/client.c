@@ -101,18 +101,20 @@ static void drop_in(struct client *c) {
     c->in_len = c->in_size = c->in_seen = 0;
 }
 
-struct client *client_create_sink(const struct client *like) {
+struct client *client_create_sink(struct worker *w, const struct client *like) {
     struct client *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
-    c->worker = like->worker;
-    c->listen_index = like->listen_index;
-    c->address = like->address;
-    c->port = like->port;
+    c->worker = w;
+    c->listen_index = like ? like->listen_index : UINT32_MAX;
+    if (like) {
+        c->address = like->address;
+        c->port = like->port;
+    }
     c->sink = true;
     c->state = CLIENT_BUSY;
     io_stream_init(&c->stream, &client_ops);
-    c->stream.io = like->worker->io;
+    c->stream.io = w->io;
     io_timer_init(&c->timer, on_timer);
     list_push_back(&c->worker->clients, &c->link);
     atomic_fetch_add_explicit(&c->worker->gateway->clients, 1, memory_order_relaxed);

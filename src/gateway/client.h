@@ -45,8 +45,8 @@ struct client {
 
 void client_accept(struct worker *, uint32_t listen_index, int fd, const struct sockaddr *peer);
 /* No connection at all: for requests that nobody waits for. Takes over who
- * `like` is. Gone when its exchange is done. NULL: out of memory. */
-struct client *client_create_sink(const struct client *like);
+ * `like` is, if it is not NULL. Gone when its exchange is done. NULL: out of memory. */
+struct client *client_create_sink(struct worker *, const struct client *like);
 /* Closes at once; an exchange in progress is cancelled. */
 void client_close(struct client *);
 /* Like client_close(), by a reset: the answer was not whole. */

@@ -7,7 +7,9 @@
 #include "gateway/caching.h"
 #include "gateway/fields.h"
 #include "gateway/gateway.h"
+#include "gateway/inner.h"
 #include "gateway/metrics.h"
+#include "gateway/value.h"
 
 enum {
     FREE_EXCHANGES_MAX = 256,
@@ -85,8 +87,16 @@ static void cancel_below(struct leg *leg) {
     }
 }
 
+static void drop_work(struct leg *leg) {
+    struct tier_work *work = leg->work;
+    leg->work = NULL;
+    if (work)
+        work->cancel(work);
+}
+
 void leg_abandon(struct leg *leg) {
     cancel_below(leg);
+    drop_work(leg);
     if (leg->up)
         upstream_close(leg->up);
     leg->up = NULL;
@@ -105,6 +115,16 @@ void leg_answered_by_tier(struct leg *leg) {
             upstream_close(leg->up);
         leg->up = NULL;
     }
+}
+
+void tier_begin_answer(struct leg *leg) {
+    leg->work = NULL;
+    leg_answered_by_tier(leg);
+}
+
+void tier_failed(struct leg *leg) {
+    leg->work = NULL;
+    leg_run(leg, swg_call_on_tier(&leg->call, false, exchange_now(leg->x)));
 }
 
 static enum tier_result try_tier(struct leg *leg, const struct swg_step *step) {
@@ -181,10 +201,10 @@ void leg_run(struct leg *leg, struct swg_step step) {
             if (leg == &x->root)
                 caching_failed(x);
             /* a refresh has nobody to be consoled */
-            switch (x->client->sink ? TIER_FAILED : try_tier(leg, &step)) {
+            switch (x->client->sink && !x->inner ? TIER_FAILED : try_tier(leg, &step)) {
             case TIER_ANSWERED:
                 return;
-            case TIER_PENDING:
+            case TIER_PENDING: /* perhaps even over */
                 return;
             case TIER_FAILED:
                 step = swg_call_on_tier(&leg->call, false, exchange_now(x));
@@ -362,6 +382,7 @@ void leg_cancel(struct leg *leg) {
     struct swg_step step = swg_call_on_cancel(&leg->call, exchange_now(leg->x));
     leg->over = true;
     leg->x->memory_held += step.action == SWG_DO_WAIT;
+    drop_work(leg);
     if (leg->up)
         upstream_close(leg->up);
     leg->up = NULL;
@@ -486,6 +507,7 @@ static struct swg_request describe(struct exchange *x) {
             http_method_is_idempotent(r->method) || fields_find(r, HTTP_IDEMPOTENCY_KEY).len > 0,
         .safe = http_method_is_safe(r->method),
         .cacheable = caching_wanted(x),
+        .once = x->inner && x->inner->once,
         .rate = x->service->options->rate_per_client
                     ? gateway_client_limiter(x->worker->gateway, x->service, x->client)
                     : NULL,
@@ -550,7 +572,7 @@ void exchange_begin(struct client *c, const struct http1_head *head, struct byte
 /* Its client is a sink: what is sent there goes nowhere. */
 void exchange_begin_refresh(const struct exchange *from, struct cache_flight *flight,
                             struct cache_entry *old) {
-    struct client *sink = client_create_sink(from->client);
+    struct client *sink = client_create_sink(from->worker, from->client);
     const char *raw = from->request.method_text.at;
     struct exchange *x =
         sink ? make(sink, &from->request, (struct bytes){raw, (size_t)(from->head_end + 2 - raw)})
@@ -571,6 +593,28 @@ void exchange_begin_refresh(const struct exchange *from, struct cache_flight *fl
         return;
     x->service = &x->plan->services[x->route.route->service_index];
     start(x);
+}
+
+/* Its client is a sink, too; what would be sent to it is told to `in`. */
+void exchange_begin_inner(struct inner *in, struct worker *w, const struct inner_request *r,
+                          const struct http1_head *head, struct bytes raw) {
+    struct client *sink = client_create_sink(w, r->client);
+    struct exchange *x = sink ? make(sink, head, raw) : NULL;
+    if (!x) {
+        if (sink)
+            client_close(sink);
+        inner_end(in, false);
+        return;
+    }
+    in->x = x;
+    x->inner = in;
+    x->upload_done = true;
+    buf_bytes(&x->kept, r->body);
+    x->service = plan_service(x->plan, bytes_of(r->service));
+    if (!x->service || x->kept.failed || !path_split(x->request.target, &x->arena, &x->parts))
+        exchange_finish(x, false);
+    else
+        start(x);
 }
 
 /* ---- the request's body ------------------------------------------------------------ */
@@ -747,6 +791,10 @@ void exchange_finish(struct exchange *x, bool whole) {
     bool cut = !whole && x->answer == ANSWER_BODY;
     bool by_reset = cut && x->out_framing == HTTP1_BODY_UNTIL_CLOSE;
     bool tunnel = x->tunnel;
+    struct inner *inner = x->inner;
+    if (inner)
+        inner->answer.story = *swg_call_story(&x->root.call);
+    value_forget(x);
     c->exchange = NULL;
     plan_release(x->plan);
     x->plan = NULL;
@@ -757,4 +805,6 @@ void exchange_finish(struct exchange *x, bool whole) {
     if (by_reset || (tunnel && !whole))
         client_cut_off(c);
     client_exchange_done(c, keep);
+    if (inner)
+        inner_end(inner, whole);
 }

@@ -22,6 +22,7 @@
 #include "base/io.h"
 #include "gateway/cache.h"
 #include "gateway/client.h"
+#include "gateway/inner.h"
 #include "gateway/pace.h"
 #include "gateway/path.h"
 #include "gateway/plan.h"
@@ -36,6 +37,12 @@ enum {
     EXCHANGE_TRAILERS_MAX = 8 * 1024,
 };
 
+/* What a tier that answers later has under way; embedded by the tier. */
+struct tier_work {
+    /* Nobody waits any more: tells the leg nothing from now on. */
+    void (*cancel)(struct tier_work *);
+};
+
 struct leg {
     struct swg_call call;
     struct exchange *x;
@@ -46,6 +53,7 @@ struct leg {
     uint64_t wake_ns;       /* when the call wants to be woken */
     uint32_t endpoint;      /* of the running attempt */
     uint32_t tier;          /* being tried */
+    struct tier_work *work; /* of that tier; NULL: none */
     bool body_sent;         /* the whole request is with `up` */
     bool over;              /* its call has finished */
     bool held;              /* `up` holds an answer that is relayed if no tier answers */
@@ -117,6 +125,12 @@ struct exchange {
     const char *cache_status;    /* for Cache-Status; NULL: none */
     struct cache_key cache_key;
 
+    /* a body that somebody wanted values of */
+    struct json_t *body_json;
+    bool body_is_no_json;
+
+    struct inner *inner; /* whose request this is, where it is our own; NULL: a client's */
+
     struct arena arena;
     _Alignas(16) char first_block[EXCHANGE_FIRST_BLOCK];
 };
@@ -131,6 +145,9 @@ void exchange_begin(struct client *, const struct http1_head *, struct bytes raw
  * `flight`. */
 void exchange_begin_refresh(const struct exchange *, struct cache_flight *flight,
                             struct cache_entry *old);
+/* A request of our own (inner.h), whose head has been parsed from `raw`. */
+void exchange_begin_inner(struct inner *, struct worker *, const struct inner_request *,
+                          const struct http1_head *, struct bytes raw);
 /* One hand-off has arrived that only the memory waited for. */
 void exchange_memory_seen(struct exchange *);
 /* Bytes of the request's body. *used < len: the rest must wait
@@ -220,8 +237,11 @@ void reply_common_fields(struct exchange *, struct buf *, bool has_date, const c
 /* ---- tiers/ ---- */
 
 /* Returns whether the tier has answered (the exchange is then finished or its
- * relay has begun), failed, or will tell later. */
+ * relay has begun), failed, or will tell later: then it has set leg->work, and
+ * calls tier_failed(), or tier_begin_answer() and a reply_…(). */
 enum tier_result { TIER_ANSWERED, TIER_FAILED, TIER_PENDING };
+void tier_failed(struct leg *);
+void tier_begin_answer(struct leg *);
 enum tier_result tier_fixed(struct leg *, const struct tier_options *);
 enum tier_result tier_service(struct leg *, const struct tier_options *, struct service *,
                               uint64_t deadline_ns);

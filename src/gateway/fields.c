@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-static struct field_set request_drop, options_drop, fetch_drop, response_drop;
+static struct field_set repeat_drop, request_drop, options_drop, fetch_drop, response_drop;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_sets(void) {
@@ -14,6 +14,9 @@ static void make_sets(void) {
         field_set_add(&request_drop, of_one_hop[i]);
         field_set_add(&response_drop, of_one_hop[i]);
     }
+    repeat_drop = request_drop;
+    field_set_add(&repeat_drop, HTTP_HOST);
+    field_set_add(&repeat_drop, HTTP_EXPECT);
     /* written anew, or nobody's business further on; a client could forge them */
     static const enum http_field_id of_requests[] = {HTTP_HOST,
                                                      HTTP_EXPECT,
@@ -56,6 +59,11 @@ const struct field_set *fields_dropped_from_options(void) {
 const struct field_set *fields_dropped_from_fetches(void) {
     pthread_once(&once, make_sets);
     return &fetch_drop;
+}
+
+const struct field_set *fields_dropped_from_repeats(void) {
+    pthread_once(&once, make_sets);
+    return &repeat_drop;
 }
 
 const struct field_set *fields_dropped_from_responses(void) {

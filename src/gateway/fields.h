@@ -30,6 +30,8 @@ const struct field_set *fields_dropped_from_options(void);
 /* The same for a request whose answer is fetched for the cache: conditions of
  * this client would bring a 304 that says nothing to the others. */
 const struct field_set *fields_dropped_from_fetches(void);
+/* For a request that is sent as it was before: only what frames it is new. */
+const struct field_set *fields_dropped_from_repeats(void);
 
 /* Whether Connection names fields besides keep-alive, close, upgrade, te. */
 bool fields_are_nominated(const struct http1_head *);

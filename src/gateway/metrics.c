@@ -275,7 +275,7 @@ void metrics_of_exchange(struct exchange *x, bool whole) {
     unsigned worker = x->worker->index;
     uint64_t took_ns = exchange_now(x) - x->started_ns;
     int status = x->answer == ANSWER_NONE ? 499 : x->status;
-    if (x->client->sink) /* a refresh: nobody's request */
+    if (x->client->sink && !(x->inner && x->inner->counted)) /* nobody's request */
         return;
     if (s) {
         struct metric_series *series = requests_series(s, method, status);

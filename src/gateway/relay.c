@@ -76,6 +76,8 @@ void relay_head(struct leg *leg, const struct http1_head *head, const char *head
     reply_common_fields(x, &b, fields_find(head, HTTP_DATE).at != NULL,
                         leg->parent ? "service" : "upstream");
     buf_literal(&b, "\r\n");
+    if (x->inner)
+        inner_head(x->inner, head->status, upstream_retry_after(leg->up, head));
     x->answer = ANSWER_BODY;
     x->moved_ns = exchange_now(x);
     x->out_head = buf_view(&b);
@@ -216,6 +218,8 @@ void relay_data(struct leg *leg, const char *data, size_t len) {
             continue;
         x->out_bytes += payload.len;
         caching_data(x, payload);
+        if (x->inner)
+            inner_data(x->inner, payload);
         if (x->out_framing != HTTP1_BODY_NONE)
             gather_piece(&g, payload, x->out_framing == HTTP1_BODY_CHUNKED);
         if (g.pieces == PIECES && !gather_send(x, &g))
@@ -230,7 +234,7 @@ void relay_data(struct leg *leg, const char *data, size_t len) {
     bool sent = gather_send(x, &g);
     if (error != HTTP1_OK || !sent || len)
         relay_end(leg, false);
-    else if (x->client->sink && !x->flight)
+    else if (x->client->sink && !x->flight && !x->inner)
         client_close(x->client); /* the rest is for nobody */
     else
         pause_if_slow(leg);

@@ -122,6 +122,10 @@ static void send_whole(struct exchange *x, int status, struct bytes fields, stru
     x->out_framing = HTTP1_BODY_LENGTH;
     x->out_bytes = with_body ? body.len : 0;
     x->answer = sent ? ANSWER_WHOLE : ANSWER_BODY;
+    if (x->inner) {
+        inner_head(x->inner, status, x->root.call.story.retry_in_ns);
+        inner_data(x->inner, body);
+    }
     exchange_finish(x, sent);
 }
 

@@ -144,6 +144,8 @@ bool router_match(const struct router *r, enum http_method method, struct bytes 
 /* The prefix ends where a segment does: its own last byte is a slash, or the
  * next one is, or nothing is left. */
 struct bytes route_path(const struct route_options *route, struct bytes path) {
+    if (!route)
+        return path;
     struct bytes strip = bytes_of(route->strip_prefix);
     if (!strip.len || !bytes_starts(path, strip))
         return path;

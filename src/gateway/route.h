@@ -35,7 +35,7 @@ bool router_match(const struct router *, enum http_method, struct bytes host, st
                   struct route_match *);
 
 /* The path as the service gets it: without the route's strip_prefix, and
- * beginning with a slash. */
+ * beginning with a slash. Without a route: as it is. */
 struct bytes route_path(const struct route_options *, struct bytes path);
 
 #endif

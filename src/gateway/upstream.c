@@ -179,11 +179,11 @@ static void heed_keep_alive(struct upstream *u, struct bytes value) {
     }
 }
 
-static uint64_t retry_after(struct worker *w, const struct http1_head *head) {
+uint64_t upstream_retry_after(struct upstream *u, const struct http1_head *head) {
     for (uint16_t i = 0; i < head->field_count; i++) {
         uint32_t seconds;
         if (head->fields[i].id == HTTP_RETRY_AFTER)
-            return http_retry_after_read(head->fields[i].value, worker_unix_s(w), &seconds)
+            return http_retry_after_read(head->fields[i].value, worker_unix_s(u->worker), &seconds)
                        ? SWG_SECONDS(seconds)
                        : 0;
     }
@@ -211,7 +211,7 @@ static void on_head(struct upstream *u, const struct http1_head *head, struct by
     struct leg *leg = u->leg;
     struct swg_answer answer = {.kind = SWG_ANSWERED, .status = head->status};
     if (head->status >= 400)
-        answer.retry_after_ns = retry_after(u->worker, head);
+        answer.retry_after_ns = upstream_retry_after(u, head);
     for (uint16_t i = 0; i < head->field_count; i++) {
         if (head->fields[i].id == HTTP_KEEP_ALIVE)
             heed_keep_alive(u, head->fields[i].value);

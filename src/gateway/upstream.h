@@ -54,6 +54,8 @@ void upstream_close(struct upstream *);
 bool upstream_hold(struct upstream *, struct bytes head_and_rest);
 /* Reads the held answer as if it came now. */
 void upstream_release_held(struct upstream *);
+/* What an answer says in Retry-After; 0: nothing. */
+uint64_t upstream_retry_after(struct upstream *, const struct http1_head *);
 /* Closes what is parked longest, at most `count`. */
 void upstream_shed(struct worker *, uint32_t count);
 /* Closes parked connections to targets that `plan` does not have (NULL: all). */

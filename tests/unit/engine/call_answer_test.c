@@ -401,6 +401,68 @@ static void without_time_left_only_instant_tiers_are_tried(void **state) {
     scene_close(&s);
 }
 
+static void a_tier_with_a_floor_has_it_also_when_no_time_is_left(void **state) {
+    static const struct swg_tier_options tiers[] = {{0}, {.floor_ns = SWG_SECONDS(2)}};
+    struct scene s;
+    struct swg_policy_options o = with_tiers(2, tiers);
+    scene_open(&s, &o);
+    start(&s);
+    connected(&s);
+    assert_int_equal(wake(&s), SWG_DO_FALL_BACK);
+    assert_int_equal(s.step.tier, 1);
+    assert_int_equal(s.step.tier_deadline_ns, s.now + SWG_SECONDS(2));
+    tier(&s, true);
+    scene_close(&s);
+}
+
+static void tiers_for_writes_serve_writes(void **state) {
+    static const struct swg_tier_options tiers[] = {{.for_writes_only = true}, {0}};
+    for (int safe = 0; safe < 2; safe++) {
+        struct scene s;
+        struct swg_policy_options o = with_tiers(2, tiers);
+        scene_open(&s, &o);
+        s.request.safe = safe;
+        start(&s);
+        failed(&s, SWG_RESET);
+        assert_int_equal(s.step.tier, safe);
+        tier(&s, true);
+        scene_close(&s);
+    }
+}
+
+static void a_driver_can_have_a_reason_not_to_ask(void **state) {
+    struct scene s;
+    static const struct swg_tier_options tiers[] = {{0}};
+    struct swg_policy_options o = with_tiers(1, tiers);
+    o.cache = true;
+    scene_open(&s, &o);
+    s.request.cacheable = true;
+    s.request.refuse = SWG_REFUSED_BACKLOG;
+    assert_int_equal(start(&s), SWG_DO_FALL_BACK);
+    assert_int_equal(tier(&s, false), SWG_DO_FINISH);
+    assert_int_equal(story(&s)->reason, SWG_REFUSED_BACKLOG);
+    assert_int_equal(story(&s)->attempts, 0);
+    scene_close(&s);
+}
+
+static void who_repeats_by_himself_gets_no_retry_and_no_tier(void **state) {
+    struct scene s;
+    static const struct swg_tier_options tiers[] = {{0}};
+    struct swg_policy_options o = with_tiers(1, tiers);
+    o.no_retry = false;
+    scene_open(&s, &o);
+    s.request.once = true;
+    start(&s);
+    assert_int_equal(failed(&s, SWG_RESET), SWG_DO_FINISH);
+    assert_int_equal(story(&s)->attempts, 1);
+    assert_int_equal(story(&s)->no_retry, SWG_REFUSED_MAX_RETRIES);
+    start(&s);
+    assert_int_equal(failed(&s, SWG_RESET_IDLE), SWG_DO_ATTEMPT); /* nobody has seen it */
+    assert_int_equal(answer(&s, 503), SWG_DO_RELAY);
+    end(&s, true);
+    scene_close(&s);
+}
+
 static void tiers_for_reads_serve_reads(void **state) {
     static const struct swg_tier_options tiers[] = {{.for_reads_only = true}, {0}};
     struct scene s;
@@ -538,6 +600,10 @@ int main(void) {
         cmocka_unit_test(a_tier_has_at_least_a_millisecond_within_the_deadline),
         cmocka_unit_test(a_kept_answer_survives_a_tier_that_takes_too_long),
         cmocka_unit_test(without_time_left_only_instant_tiers_are_tried),
+        cmocka_unit_test(a_tier_with_a_floor_has_it_also_when_no_time_is_left),
+        cmocka_unit_test(tiers_for_writes_serve_writes),
+        cmocka_unit_test(a_driver_can_have_a_reason_not_to_ask),
+        cmocka_unit_test(who_repeats_by_himself_gets_no_retry_and_no_tier),
         cmocka_unit_test(tiers_for_reads_serve_reads),
         cmocka_unit_test(a_tier_that_does_the_same_is_not_for_what_may_not_be_done_twice),
         cmocka_unit_test(the_chain_can_be_switched_off),

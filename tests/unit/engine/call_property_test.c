@@ -89,6 +89,8 @@ static void draw_options(struct world *w) {
     for (unsigned i = 0; i < TIERS; i++)
         w->tiers[i] = (struct swg_tier_options){.instant = chance(w, 50),
                                                 .share_percent = (uint32_t)draw(w, 100),
+                                                .floor_ns = chance(w, 20) ? SWG_MS(50) : 0,
+                                                .for_writes_only = chance(w, 10),
                                                 .for_reads_only = chance(w, 30)};
 }
 
@@ -194,7 +196,8 @@ static void take(struct slot *s, struct swg_step step) {
         assert_false(s->tier_open);
         assert_true(!s->attempt_open || s->answered); /* a kept answer, or nothing */
         assert_true(step.tier_deadline_ns > s->world->now);
-        assert_true(s->world->tiers[step.tier].instant || step.tier_deadline_ns <= deadline_of(s));
+        assert_true(s->world->tiers[step.tier].instant || s->world->tiers[step.tier].floor_ns ||
+                    step.tier_deadline_ns <= deadline_of(s));
         s->tier_open = true;
         break;
     case SWG_DO_RELAY:

@@ -1,0 +1,64 @@
+/* inner.h - requests of our own: to a service, under its whole policy, and for
+ * nobody's connection.
+ *
+ * The answer is gathered and told when it is whole. Threading: begun, cancelled
+ * and told on one worker's thread. Memory: an inner request is embedded in its
+ * owner and stays until done() or inner_cancel(); what it is begun with is copied. */
+#ifndef SWG_GATEWAY_INNER_H
+#define SWG_GATEWAY_INNER_H
+
+#include <switchgear/call.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+
+struct client;
+struct exchange;
+struct inner;
+struct worker;
+
+struct inner_request {
+    const char *service; /* by name, in the plan in force */
+    struct bytes method;
+    struct bytes target; /* as the service gets it, behind its base path */
+    struct bytes host;   /* empty: the service's own */
+    struct bytes fields; /* lines, each with CR LF; without those that frame */
+    struct bytes body;
+    const struct client *client; /* for whom, where there is one: who is told as the origin */
+    bool verbatim;               /* fields go out as they are, and no others */
+};
+
+struct inner_answer {
+    int status; /* 0: there was none, see the story */
+    bool whole; /* and no longer than was wanted */
+    struct bytes body;
+    uint64_t retry_after_ns; /* the service's wish; 0: none */
+    struct swg_story story;
+};
+
+struct inner {
+    /* the owner's, before it begins */
+    void (*done)(struct inner *, const struct inner_answer *);
+    uint32_t body_max; /* more of an answer is not kept */
+    bool once;         /* no retries and no fallbacks: struct swg_request */
+    bool counted;      /* among the service's requests, as a client's */
+    /* inner.c's */
+    struct exchange *x; /* NULL: none under way */
+    struct buf body;
+    struct inner_answer answer;
+    bool verbatim, too_long;
+};
+
+/* done() may come before this returns. */
+void inner_begin(struct inner *, struct worker *, const struct inner_request *);
+/* done() does not come any more. Harmless when nothing is under way. */
+void inner_cancel(struct inner *);
+
+/* ---- what the exchange tells ---- */
+
+void inner_head(struct inner *, int status, uint64_t retry_after_ns);
+void inner_data(struct inner *, struct bytes piece);
+/* The exchange is over; the owner may be gone after this. */
+void inner_end(struct inner *, bool whole);
+
+#endif
