@@ -6,7 +6,7 @@
 #include "config/types.h"
 #include "config/value.h"
 
-enum { HEADERS_IN_KEY_MAX = 32 };
+enum { HEADERS_IN_KEY_MAX = 32, FIELDS_IN_KEY_MAX = 32, FIELD_BYTES_MAX = 256 };
 
 /* ---- breaker.window: a number is calls, a duration is time ------------- */
 
@@ -143,8 +143,29 @@ bool header_name_is_good(struct bytes name) {
     return is_token(name);
 }
 
+/* Names and indices, joined by dots; none of them empty. */
+static bool is_body_field(struct bytes text) {
+    bool good = text.len > 0 && text.len <= FIELD_BYTES_MAX && !memchr(text.at, '\0', text.len);
+    for (size_t i = 0; good && i < text.len; i++) {
+        bool ends = i + 1 == text.len || text.at[i + 1] == '.';
+        good = text.at[i] != '.' || (i > 0 && !ends);
+    }
+    return good;
+}
+
+static bool add_body_field(struct fill *f, const struct node *n, struct bytes field,
+                           struct cache_options *cache, const char **fields) {
+    if (!is_body_field(field))
+        return fill_wrong_but(f, n, "a field such as body.model or body.filter.0.id", NULL);
+    if (cache->body_field_count == FIELDS_IN_KEY_MAX)
+        return fill_wrong_but(f, n, "at most 32 fields of the body", NULL);
+    fields[cache->body_field_count++] = fill_copy(f, field);
+    cache->key |= KEY_BODY_FIELDS;
+    return true;
+}
+
 static bool add_key_part(struct fill *f, const struct directive *d, const struct node *n,
-                         struct cache_options *cache, const char **headers) {
+                         struct cache_options *cache, const char **headers, const char **fields) {
     struct bytes text;
     struct suggestion s;
     if (!fill_text(f, d, n, &text))
@@ -156,6 +177,8 @@ static bool add_key_part(struct fill *f, const struct directive *d, const struct
         headers[cache->header_count++] = fill_copy(f, (struct bytes){text.at + 7, text.len - 7});
         return true;
     }
+    if (bytes_starts(text, BYTES("body.")))
+        return add_body_field(f, n, (struct bytes){text.at + 5, text.len - 5}, cache, fields);
     suggest_begin(&s, text);
     for (int i = 0; i < KEY_PARTS; i++) {
         if (bytes_equal(text, bytes_of(key_parts[i].word))) {
@@ -173,16 +196,18 @@ static bool read_cache_key(struct fill *f, const struct directive *d, const stru
     if (n->kind == NODE_MAP || !items_count(n))
         return fill_wrong(f, d, n, NULL);
     const char **headers = fill_alloc(f, HEADERS_IN_KEY_MAX, sizeof *headers);
-    if (!headers)
+    const char **fields = fill_alloc(f, FIELDS_IN_KEY_MAX, sizeof *fields);
+    if (!headers || !fields)
         return false;
     cache->key = 0;
-    cache->header_count = 0;
+    cache->header_count = cache->body_field_count = 0;
     cache->headers = headers;
+    cache->body_fields = fields;
     struct items items = items_of(n);
     const struct node *item;
     bool good = true;
     while ((item = items_next(&items)) != NULL)
-        good = add_key_part(f, d, item, cache, headers) && good;
+        good = add_key_part(f, d, item, cache, headers, fields) && good;
     return good;
 }
 
@@ -199,12 +224,17 @@ static void write_cache_key(struct json_out *out, const struct directive *d, con
         snprintf(text, sizeof text, "header.%s", cache->headers[i]);
         json_string(out, text);
     }
+    for (uint32_t i = 0; i < cache->body_field_count; i++) {
+        snprintf(text, sizeof text, "body.%s", cache->body_fields[i]);
+        json_string(out, text);
+    }
     json_array_end(out);
 }
 
 const struct directive_type type_cache_key = {
-    "list of method, host, path, query, body and header.NAME",
-    "a list of method, host, path, query, body and header.NAME", read_cache_key, write_cache_key};
+    "list of method, host, path, query, body, body.FIELD and header.NAME",
+    "a list of method, host, path, query, body, body.FIELD and header.NAME", read_cache_key,
+    write_cache_key};
 
 /* ---- log.requests ------------------------------------------------------ */
 

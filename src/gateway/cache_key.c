@@ -11,6 +11,9 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <stdlib.h>
+
+#include "gateway/cache_json.h"
 
 /* The algorithm is looked up once: EVP_sha256() would do so for every key.
  * Written under sha256_once, read after it; never freed, as the library's own
@@ -36,6 +39,8 @@ enum tag {
     TAG_SCHEME,
     TAG_FORWARDED_HOST,
     TAG_FORWARDED,
+    TAG_BODY_FIELD,
+    TAG_BODY_VALUE,
 };
 
 enum { FOLD_PIECE = 128 };
@@ -144,6 +149,31 @@ static bool add_body(EVP_MD_CTX *hash, const struct cache_key_parts *parts) {
            add_field(hash, BYTES("Content-Encoding"), parts);
 }
 
+/* 0, or what cache_json.h says. Only a GET may come without a body. */
+static int add_body_fields(EVP_MD_CTX *hash, const struct cache_key_parts *parts,
+                           const struct cache_options *options) {
+    struct cache_json *json;
+    if (!parts->body.len && !bytes_equal(parts->method, BYTES("GET")))
+        return -EBADMSG;
+    int failed = cache_json_create(&json, parts->body);
+    for (uint32_t i = 0; !failed && i < options->body_field_count; i++) {
+        char *value;
+        failed = cache_json_text(json, options->body_fields[i], &value);
+        if (failed)
+            break;
+        bool ok = add(hash, TAG_BODY_FIELD, bytes_of(options->body_fields[i])) &&
+                  (!value || add(hash, TAG_BODY_VALUE, bytes_of(value)));
+        failed = ok ? 0 : -ENOMEM;
+        free(value);
+    }
+    cache_json_destroy(json);
+    if (failed)
+        return failed;
+    bool ok = add_field(hash, BYTES("Content-Type"), parts) &&
+              add_field(hash, BYTES("Content-Encoding"), parts);
+    return ok ? 0 : -ENOMEM;
+}
+
 static bool add_all(EVP_MD_CTX *hash, const struct cache_key_parts *parts,
                     const struct cache_options *options) {
     uint32_t wanted = options->key;
@@ -171,8 +201,12 @@ int cache_key_make(struct cache_key *key, const struct cache_key_parts *parts,
                    const struct cache_options *options) {
     pthread_once(&sha256_once, fetch_sha256);
     EVP_MD_CTX *hash = sha256 ? EVP_MD_CTX_new() : NULL;
-    bool ok = hash && EVP_DigestInit_ex2(hash, sha256, NULL) == 1 &&
-              add_all(hash, parts, options) && EVP_DigestFinal_ex(hash, key->bytes, NULL) == 1;
+    bool ok = hash && EVP_DigestInit_ex2(hash, sha256, NULL) == 1 && add_all(hash, parts, options);
+    int failed = ok ? 0 : -ENOMEM;
+    if (!failed && (options->key & KEY_BODY_FIELDS))
+        failed = add_body_fields(hash, parts, options);
+    if (!failed && EVP_DigestFinal_ex(hash, key->bytes, NULL) != 1)
+        failed = -ENOMEM;
     EVP_MD_CTX_free(hash);
-    return ok ? 0 : -ENOMEM;
+    return failed;
 }

@@ -46,7 +46,8 @@ struct cache_key_parts {
 
 /* Takes the parts that `options` names, and the fields it names with all their
  * values. No two different choices of parts give the same input to the hash.
- * 0, or -ENOMEM. */
+ * 0, -ENOMEM, or -EBADMSG where fields of the body are wanted and it is not
+ * JSON: then the request has no name. */
 int cache_key_make(struct cache_key *, const struct cache_key_parts *,
                    const struct cache_options *);
 

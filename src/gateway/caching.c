@@ -58,20 +58,20 @@ static bool is_cacheable(const struct exchange *x) {
         return false;
     bool bodyless = r->framing == HTTP1_BODY_NONE ||
                     (r->framing == HTTP1_BODY_LENGTH && r->content_length == 0);
-    bool keyed = o->key & KEY_BODY;
+    bool keyed = o->key & KEY_FROM_BODY;
     if (r->method == HTTP_HEAD)
         return bodyless;
     return r->method == HTTP_GET ? bodyless || keyed : r->method == HTTP_POST && keyed;
 }
 
 bool caching_needs_body(const struct exchange *x) {
-    return is_cacheable(x) && (options_of(x)->key & KEY_BODY) && !x->upload_done;
+    return is_cacheable(x) && (options_of(x)->key & KEY_FROM_BODY) && !x->upload_done;
 }
 
 bool caching_wanted(struct exchange *x) {
     if (x->flight || !is_cacheable(x)) /* a refresh has its flight already */
         return false;
-    if ((options_of(x)->key & KEY_BODY) && (!x->upload_done || x->kept_dropped))
+    if ((options_of(x)->key & KEY_FROM_BODY) && (!x->upload_done || x->kept_dropped))
         return false;
     x->has_cache_key = make_key(x, &x->cache_key, false);
     return x->has_cache_key;

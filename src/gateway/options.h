@@ -73,7 +73,9 @@ enum cache_key_part {
     KEY_QUERY = 1 << 2,
     KEY_BODY = 1 << 3, /* whole body, hashed; needs a request that is kept whole */
     KEY_HOST = 1 << 4,
+    KEY_BODY_FIELDS = 1 << 5, /* JSON fields of the body; the same */
 };
+enum { KEY_FROM_BODY = KEY_BODY | KEY_BODY_FIELDS };
 
 struct cache_options {
     bool enabled;
@@ -82,6 +84,8 @@ struct cache_options {
     uint32_t key;          /* enum cache_key_part, or-ed; default METHOD|HOST|PATH|QUERY */
     uint32_t header_count; /* request fields that are part of the key */
     const char *const *headers;
+    uint32_t body_field_count; /* JSON fields of the body that are: "messages.0.role" */
+    const char *const *body_fields;
     bool force_stale; /* serve stale even where the answer forbids it (must-revalidate …) */
 };
 

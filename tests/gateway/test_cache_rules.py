@@ -249,6 +249,33 @@ def test_a_post_that_only_asks(gateway, server):
     assert up.count == 2
 
 
+def test_fields_of_a_json_body(gateway, server):
+    """What is not named does not matter, what is named does, however it is written."""
+    up = server(lambda r, l: answer(b"%d" % up.count, "200 OK", "Cache-Control: max-age=60"))
+    gw = start(gateway, up, cache={"key": ["method", "path", "body.model", "body.messages.0"]})
+
+    def ask(body):
+        return gw.post("/chat", body.encode(), "Content-Type: application/json").body
+
+    first = ask('{"model": "a", "messages": [{"role": "user", "n": 1.50}], "id": 1}')
+    assert ask('{"id":2,"messages":[{"n":1.50,"role":"\\u0075ser"},7],"model":"a"}') == first
+    for other in ('{"model": "b", "messages": [{"role": "user", "n": 1.50}]}',
+                  '{"model": "a", "messages": [{"role": "user", "n": 1.5}]}',
+                  '{"model": "a", "messages": [{"role": "user", "n": "1.50"}]}',
+                  '{"model": "a", "messages": [{"role": "user"}]}',
+                  '{"model": "a"}', '{"model": null}', '{}', '[]', '"a"'):
+        fresh = ask(other)
+        assert fresh != first and ask(other) == fresh or other in ("[]", '"a"'), other
+
+
+@pytest.mark.parametrize("body", [b"model=a", b"{", b'{"model": "a", "model": "b"}', b"",
+                                  b"\xff", b'{"model": 01}'])
+def test_what_is_not_json_has_no_fields(gateway, server, body):
+    up = server(lambda r, l: answer(b"%d" % up.count, "200 OK", "Cache-Control: max-age=60"))
+    gw = start(gateway, up, cache={"key": ["method", "path", "body.model"]})
+    assert gw.post("/q", body).body != gw.post("/q", body).body
+
+
 def test_a_body_with_another_meaning_is_another(gateway, server):
     up = server(echo(lambda r: r.headers.get("Content-Type", "-").encode() + r.body))
     gw = start(gateway, up, cache={"key": ["method", "path", "query", "body"]})
