@@ -371,6 +371,12 @@ const struct directive directives[] = {
     {"services.*.fallback", &type_fallback, NO_FIELD,
      .help = "What answers when the service cannot; tried in order, in what is left of the time.",
      .example = "[{stale: {max: 24h}}, {service: shop-small}, {static: {json: {items: []}}}]"},
+    {"services.*.fallback[].share", &type_percent, TIER(share_percent), 1, 100, "100%",
+     .help = "Beside the kind of any tier: how much of the time that is left it may use."},
+    {"services.*.fallback[].time", &type_duration, TIER(floor_ns), MS(1), H(1),
+     .help = "Beside the kind of any tier: the time that it has in any case, also when none is "
+             "left.",
+     .example = "1s"},
     {"services.*.fallback[].stale", &type_group, NO_FIELD,
      .help = "The last good answer to the same request, from the cache."},
     {"services.*.fallback[].stale.max", &type_duration, TIER(stale.max_ns), MS(1), YEAR, "24h",

@@ -1,4 +1,5 @@
-/* fallback.c - the tiers of a fallback chain: a list of mappings of one key. */
+/* fallback.c - the tiers of a fallback chain: a list of mappings, each of one
+ * kind, with share and time beside it. */
 #include <string.h>
 
 #include "config/address.h"
@@ -12,10 +13,17 @@ enum { BODY_MAX = 1 << 20, HEADERS_MAX = 64 };
 
 static const char tier_scope[] = "services.*.fallback[]";
 
+/* In the order of enum tier_kind. */
 static const struct {
     const char *word;
     enum tier_kind kind;
-} kinds[] = {{"stale", TIER_STALE}, {"service", TIER_SERVICE}, {"static", TIER_STATIC}};
+    uint64_t floor_ns; /* what `time` is when nobody says anything */
+} kinds[] = {
+    {"stale", TIER_STALE, 0},
+    {"service", TIER_SERVICE, 0},
+    {"static", TIER_STATIC, 0},
+};
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 static void fill_tier(struct fill *, const struct node *, struct tier_options *, uint32_t index);
 static void unknown_kind(struct fill *, const struct node *key);
@@ -47,48 +55,107 @@ static bool read_fallback(struct fill *f, const struct directive *d, const struc
     return true;
 }
 
+/* Beside the kind: what every tier can have. */
+static bool is_common(struct bytes key) {
+    return bytes_equal(key, BYTES("share")) || bytes_equal(key, BYTES("time"));
+}
+
+static const struct node_entry *kind_of(const struct node *n, uint32_t *count) {
+    const struct node_entry *kind = NULL;
+    *count = 0;
+    for (const struct node_entry *e = n->kind == NODE_MAP ? n->first : NULL; e; e = e->next) {
+        if (is_common(e->key->text))
+            continue;
+        kind = kind ? kind : e;
+        ++*count;
+    }
+    return kind;
+}
+
+static void write_kinds(struct buf *to) {
+    for (uint32_t i = 0; i < KINDS; i++)
+        buf_printf(to, "%s%s", !i ? "" : i + 1 < KINDS ? ", " : " or ", kinds[i].word);
+}
+
+static void fill_kind(struct fill *f, const struct directive *d, const struct node *n,
+                      struct tier_options *t, uint32_t index) {
+    for (uint32_t i = 0; i < KINDS; i++) {
+        if (!strcmp(kinds[i].word, directive_key(d))) {
+            t->kind = kinds[i].kind;
+            t->floor_ns = kinds[i].floor_ns;
+        }
+    }
+    char name[32];
+    snprintf(name, sizeof name, "%u-%s", index + 1, directive_key(d));
+    t->name = fill_copy(f, bytes_of(name));
+    t->share_percent = 100;
+    fill_defaults(f, d->path, t);
+    d->type->read(f, d, n, t);
+    if (t->kind == TIER_STATIC)
+        finish_static(f, n, t);
+}
+
+static void fill_common(struct fill *f, const struct node *n, struct tier_options *t) {
+    for (const struct node_entry *e = n->first; e; e = e->next) {
+        const struct directive *d = directive_find(tier_scope, e->key->text);
+        if (!d || !is_common(e->key->text))
+            continue;
+        size_t path = fill_enter(f, ".%s", e->key->text.at);
+        d->type->read(f, d, e->value, t);
+        fill_leave(f, path);
+    }
+}
+
 static void fill_tier(struct fill *f, const struct node *n, struct tier_options *t,
                       uint32_t index) {
-    static const char expected[] = "a mapping of one key: stale, service or static";
-    if (n->kind == NODE_MAP && n->count > 1) {
-        report_error(f->report, n, expected, NULL, "%s has %u keys", f->path, n->count);
+    char expected[160];
+    struct buf to;
+    uint32_t count;
+    const struct node_entry *only = kind_of(n, &count);
+    buf_init_fixed(&to, expected, sizeof expected);
+    buf_literal(&to, "a mapping of one key: ");
+    write_kinds(&to);
+    if (count > 1) {
+        report_error(f->report, n, expected, NULL, "%s has %u keys", f->path, count);
         return;
     }
-    if (n->kind != NODE_MAP || n->count == 0) {
+    if (!only) {
         fill_wrong_but(f, n, expected, NULL);
         return;
     }
-    const struct node_entry *only = n->first;
     const struct directive *d = directive_find(tier_scope, only->key->text);
     size_t path = fill_enter(f, ".%s", only->key->text.at);
-    if (!d) {
+    if (!d)
         unknown_kind(f, only->key);
-    } else if (d->flags & DIRECTIVE_LATER) {
+    else if (d->flags & DIRECTIVE_LATER)
         fill_later(f, only->key, NULL);
-    } else {
-        for (int i = 0; i < 3; i++) {
-            if (!strcmp(kinds[i].word, directive_key(d)))
-                t->kind = kinds[i].kind;
-        }
-        char name[32];
-        snprintf(name, sizeof name, "%u-%s", index + 1, directive_key(d));
-        t->name = fill_copy(f, bytes_of(name));
-        fill_defaults(f, d->path, t);
-        d->type->read(f, d, only->value, t);
-        if (t->kind == TIER_STATIC)
-            finish_static(f, only->value, t);
-    }
+    else
+        fill_kind(f, d, only->value, t, index);
     fill_leave(f, path);
+    if (t->name)
+        fill_common(f, n, t);
 }
 
 static void unknown_kind(struct fill *f, const struct node *key) {
     struct suggestion s;
-    char shown[SHOW_SIZE];
+    char shown[SHOW_SIZE], expected[128];
+    struct buf to;
+    buf_init_fixed(&to, expected, sizeof expected);
+    write_kinds(&to);
     suggest_begin(&s, key->text);
-    for (int i = 0; i < 3; i++)
+    for (uint32_t i = 0; i < KINDS; i++)
         suggest_offer(&s, kinds[i].word);
-    report_error(f->report, key, "stale, service or static", s.best, "%s is not a kind of fallback",
+    report_error(f->report, key, expected, s.best, "%s is not a kind of fallback",
                  report_show(shown, key->text));
+}
+
+static void write_common(struct json_out *out, const struct tier_options *t) {
+    static const char *const paths[] = {"services.*.fallback[].share",
+                                        "services.*.fallback[].time"};
+    for (int i = 0; i < 2; i++) {
+        const struct directive *d = directive_at(paths[i]);
+        d->type->write(out, d, directive_key(d), t);
+    }
 }
 
 static void write_fallback(struct json_out *out, const struct directive *d, const char *key,
@@ -103,6 +170,7 @@ static void write_fallback(struct json_out *out, const struct directive *d, cons
         snprintf(scope, sizeof scope, "%s.%s", tier_scope, kinds[t->kind].word);
         print_scope(out, scope, t);
         json_object_end(out);
+        write_common(out, t);
         json_object_end(out);
     }
     json_array_end(out);

@@ -350,7 +350,8 @@ static void finish_lists(struct fill *f, struct draft *draft) {
     for (uint32_t i = 0; tiers && i < s->tier_count; i++)
         tiers[i] = (struct swg_tier_options){.instant = s->tiers[i].kind != TIER_SERVICE,
                                              .asks_again = s->tiers[i].kind == TIER_SERVICE,
-                                             .share_percent = 100};
+                                             .share_percent = s->tiers[i].share_percent,
+                                             .floor_ns = s->tiers[i].floor_ns};
     s->policy.endpoints = endpoints;
     s->policy.endpoint_count = endpoints ? s->endpoint_count : 0;
     s->policy.tiers = tiers;

@@ -90,6 +90,7 @@ static void cancel_below(struct leg *leg) {
 static void drop_work(struct leg *leg) {
     struct tier_work *work = leg->work;
     leg->work = NULL;
+    leg->awaits_body = false;
     if (work)
         work->cancel(work);
 }
@@ -127,20 +128,53 @@ void tier_failed(struct leg *leg) {
     leg_run(leg, swg_call_on_tier(&leg->call, false, exchange_now(leg->x)));
 }
 
-static enum tier_result try_tier(struct leg *leg, const struct swg_step *step) {
-    const struct tier_options *tier = &leg->service->options->tiers[step->tier];
-    leg->tier = step->tier;
-    atomic_fetch_add_explicit(&leg->service->tally[step->tier]->tried, 1, memory_order_relaxed);
+static enum tier_result begin_tier(struct leg *leg, uint64_t deadline_ns) {
+    const struct tier_options *tier = &leg->service->options->tiers[leg->tier];
     switch (tier->kind) {
     case TIER_STALE:
         return tier_stale(leg, tier);
     case TIER_SERVICE:
-        return tier_service(leg, tier, leg->service->tier_service[step->tier],
-                            step->tier_deadline_ns);
+        return tier_service(leg, tier, leg->service->tier_service[leg->tier], deadline_ns);
     case TIER_STATIC:
         return tier_fixed(leg, tier);
     }
     return TIER_FAILED;
+}
+
+/* Who has asked whether to send the body gets no word from a service that is
+ * not asked. */
+static void invite_body(struct exchange *x) {
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct iovec iov = {(void *)text, sizeof text - 1};
+    if (x->expects_continue && x->request.minor)
+        (void)io_send(&x->client->stream, &iov, 1);
+    x->expects_continue = false;
+    x->moved_ns = exchange_now(x);
+}
+
+/* The tier begins when the body is here, or as much of it as is kept. */
+static enum tier_result await_body(struct leg *leg) {
+    struct exchange *x = leg->x;
+    leg->awaits_body = true;
+    invite_body(x);
+    exchange_set_timer(x);
+    if (x->upload_paused && !x->client->feeding)
+        client_resume_upload(x->client);
+    return TIER_PENDING;
+}
+
+static void body_came(struct leg *leg) {
+    leg->awaits_body = false;
+    if (begin_tier(leg, leg->wake_ns) == TIER_FAILED)
+        tier_failed(leg);
+}
+
+static enum tier_result try_tier(struct leg *leg, const struct swg_step *step) {
+    leg->tier = step->tier;
+    atomic_fetch_add_explicit(&leg->service->tally[step->tier]->tried, 1, memory_order_relaxed);
+    if (leg->service->options->tiers[step->tier].needs_body && attempt_wants_body(leg->x))
+        return await_body(leg);
+    return begin_tier(leg, step->tier_deadline_ns);
 }
 
 /* The call is over and nobody answered through it. */
@@ -671,6 +705,10 @@ static void upload_finished(struct exchange *x) {
         start(x);
         return;
     }
+    if (leg->awaits_body) {
+        body_came(leg);
+        return;
+    }
     if (!leg->up || leg->up->state == UPSTREAM_HELD)
         return;
     attempt_send_end(leg);
@@ -740,7 +778,10 @@ bool exchange_upload(struct exchange *x, const char *data, size_t len, size_t *u
         start(x);
     } else if (!attempt_wants_body(x)) {
         x->upload_paused = true;
-        exchange_set_timer(x);
+        if (leg && leg->awaits_body)
+            body_came(leg);
+        else
+            exchange_set_timer(x);
     }
     return true;
 }

@@ -54,6 +54,7 @@ struct leg {
     uint32_t endpoint;      /* of the running attempt */
     uint32_t tier;          /* being tried */
     struct tier_work *work; /* of that tier; NULL: none */
+    bool awaits_body;       /* that tier begins with the body (tier_options.needs_body) */
     bool body_sent;         /* the whole request is with `up` */
     bool over;              /* its call has finished */
     bool held;              /* `up` holds an answer that is relayed if no tier answers */

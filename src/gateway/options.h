@@ -104,7 +104,10 @@ struct header_value {
 
 struct tier_options {
     enum tier_kind kind;
-    const char *name; /* "1-stale": position and kind, as in metrics */
+    const char *name;       /* "1-stale": position and kind, as in metrics */
+    uint32_t share_percent; /* of the time that is left */
+    uint64_t floor_ns;      /* but at least so much, also when none is left; 0: no such thing */
+    bool needs_body;        /* begins when the request's body is here, as far as it is kept */
     union {
         struct {
             uint64_t max_ns; /* older than so much past freshness is not served */

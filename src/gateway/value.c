@@ -8,44 +8,7 @@
 #include "gateway/exchange.h"
 #include "gateway/route.h"
 
-enum { BODY_DEPTH_MAX = 64, NAME_MAX_LEN = 256 };
-
-/* ---- names ---------------------------------------------------------------- */
-
-static const struct {
-    const char *word;
-    enum value_from from;
-    bool named;
-} sources[] = {
-    {"path", VALUE_FROM_PATH, true},
-    {"query", VALUE_FROM_QUERY, true},
-    {"header", VALUE_FROM_HEADER, true},
-    {"body", VALUE_FROM_BODY, true},
-    {"method", VALUE_FROM_METHOD, false},
-    {"target", VALUE_FROM_TARGET, false},
-    {"host", VALUE_FROM_HOST, false},
-    {"service", VALUE_FROM_SERVICE, false},
-    {"request_id", VALUE_FROM_REQUEST_ID, false},
-};
-
-bool value_source_parse(struct value_source *out, const char *text) {
-    const char *dot = strchr(text, '.');
-    size_t len = dot ? (size_t)(dot - text) : strlen(text);
-    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
-        if (strlen(sources[i].word) != len || memcmp(sources[i].word, text, len) != 0)
-            continue;
-        if (sources[i].named != (dot && dot[1]) || strlen(text) > NAME_MAX_LEN)
-            return false;
-        *out = (struct value_source){.from = sources[i].from, .name = dot ? dot + 1 : ""};
-        return true;
-    }
-    return false;
-}
-
-bool value_source_is_callers(const struct value_source *s) {
-    return s->from != VALUE_FROM_TEXT && s->from != VALUE_FROM_METHOD &&
-           s->from != VALUE_FROM_SERVICE;
-}
+enum { BODY_DEPTH_MAX = 64 };
 
 /* ---- decoding --------------------------------------------------------------- */
 
@@ -167,11 +130,11 @@ static json_t *element(const json_t *list, struct bytes name) {
 }
 
 static json_t *find(json_t *at, const char *path) {
-    char key[NAME_MAX_LEN + 1];
+    char key[VALUE_NAME_MAX + 1];
     for (int depth = 0; at && depth < BODY_DEPTH_MAX; depth++) {
         const char *dot = strchr(path, '.');
         struct bytes name = {path, dot ? (size_t)(dot - path) : strlen(path)};
-        if (name.len > NAME_MAX_LEN)
+        if (name.len > VALUE_NAME_MAX)
             return NULL;
         memcpy(key, name.at, name.len);
         key[name.len] = '\0';

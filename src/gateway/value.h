@@ -59,7 +59,7 @@ struct value {
 };
 
 /* What a request has is never longer; a longer one is MISSING. */
-enum { VALUE_BYTES_MAX = 256 * 1024 };
+enum { VALUE_BYTES_MAX = 256 * 1024, VALUE_NAME_MAX = 256 };
 
 /* "path.user_id" and so on. False: it is none of those. The name is kept as a
  * pointer into `text`, which ends with a NUL. */
