@@ -53,18 +53,6 @@ void service_write_recent(struct json_out *j, const struct moment *m, const stru
     json_object_end(j);
 }
 
-static const char *tier_kind_word(enum tier_kind kind) {
-    switch (kind) {
-    case TIER_STALE:
-        return "stale";
-    case TIER_SERVICE:
-        return "service";
-    case TIER_STATIC:
-        return "static";
-    }
-    return "";
-}
-
 void service_write_tiers(struct json_out *j, const struct service *s) {
     json_key_array(j, "tiers");
     for (uint32_t t = 0; t < s->options->tier_count; t++) {

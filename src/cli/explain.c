@@ -219,6 +219,8 @@ const char *explain_tier_skipped(const struct explanation *e, uint32_t tier) {
         return "this request is not cached";
     if (tier < p->tier_count && p->tiers[tier].for_reads_only && !e->safe)
         return "only for requests that read";
+    if (tier < p->tier_count && p->tiers[tier].for_writes_only && e->safe)
+        return "only for requests that write";
     if (tier < p->tier_count && p->tiers[tier].asks_again && !e->idempotent && !p->retry.any_method)
         return "only if the service has not seen the request, which may not be done twice";
     return NULL;

@@ -138,13 +138,11 @@ static void write_breaker(const struct explanation *e, struct json_out *j) {
 }
 
 static void write_tier(const struct explanation *e, uint32_t i, struct json_out *j) {
-    static const char *const kinds[] = {
-        [TIER_STALE] = "stale", [TIER_SERVICE] = "service", [TIER_STATIC] = "static"};
     const struct tier_options *t = &e->service->tiers[i];
     const char *skipped = explain_tier_skipped(e, i);
     json_object(j);
     json_key_string(j, "name", t->name);
-    json_key_string(j, "kind", kinds[t->kind]);
+    json_key_string(j, "kind", tier_kind_word(t->kind));
     if (t->kind == TIER_STALE)
         key_ms(j, "max_ms", t->stale.max_ns);
     if (t->kind == TIER_SERVICE)

@@ -321,6 +321,10 @@ static void write_tier(const struct explanation *e, uint32_t i, FILE *to) {
     case TIER_SERVICE:
         write_service_tier(e, t, to);
         break;
+    case TIER_QUEUE:
+        fprintf(to, "202, once the write is on stable storage; at most %u wait",
+                t->queue.max_entries);
+        break;
     case TIER_STATIC:
         fprintf(to, "a fixed answer: %d, %zu bytes of %s", t->fixed.status, t->fixed.body.len,
                 t->fixed.content_type ? t->fixed.content_type : "no type");

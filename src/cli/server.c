@@ -572,6 +572,7 @@ static int start_lanes(struct server *s) {
 
 static int create(struct server *s) {
     sigset_t wanted;
+    char why[400];
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGTERM);
     sigaddset(&wanted, SIGINT);
@@ -589,6 +590,10 @@ static int create(struct server *s) {
             fprintf(stderr, "switchgear: cannot start worker %u\n", s->lane_count);
             return -1;
         }
+    }
+    if (gateway_open_store(s->gateway, why, sizeof why) < 0) {
+        fprintf(stderr, "switchgear: cannot open %s\n", why);
+        return -1;
     }
     settle_names(s);
     if (loop_signals_open(&s->signals, s->control, &wanted) < 0 || listen_all(s) < 0)
@@ -630,6 +635,12 @@ void server_destroy(struct server *s) {
     loop_signals_close(&s->signals);
     loop_listener_close(&s->admin_listener);
     lanes_end(s);
+    if (s->gateway)
+        gateway_close_store(s->gateway);
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        if (s->lanes[i].loop)
+            loop_turn(s->lanes[i].loop, 0); /* what the store told last */
+    }
     if (s->control)
         loop_turn(s->control, 0); /* what the lanes told last */
     for (uint32_t i = 0; i < s->lane_count; i++)

@@ -122,7 +122,7 @@ static void check_bulkhead(struct fill *f, const struct draft *draft, const char
 
 static void check_tiers(struct fill *f, const struct draft *draft, const char *name) {
     const struct service_options *s = &draft->options;
-    int answers_always = -1;
+    int answers_always = -1, queue = -1;
     for (uint32_t i = 0; i < s->tier_count; i++) {
         const struct tier_options *t = &s->tiers[i];
         const struct node *at = draft->tier_at[i];
@@ -132,6 +132,12 @@ static void check_tiers(struct fill *f, const struct draft *draft, const char *n
                            name, i, s->tiers[answers_always].name);
         else if (t->kind == TIER_STATIC && t->name)
             answers_always = (int)i;
+        if (t->kind == TIER_QUEUE && queue >= 0)
+            report_error(f->report, at, "one queue", NULL,
+                         "services.%s.fallback[%u] is a second queue beside %s", name, i,
+                         s->tiers[queue].name);
+        else if (t->kind == TIER_QUEUE && t->name)
+            queue = (int)i;
         if (t->kind != TIER_STALE || !t->name)
             continue;
         if (!s->cache.enabled || s->policy.no_cache)

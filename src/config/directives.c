@@ -103,7 +103,16 @@ const struct directive directives[] = {
      .help = "Event-loop threads; auto: one a core."},
     {"cache_memory", &type_size, TOP(cache_bytes), MIB(1), TIB(1), "64MiB",
      .help = "What all answers kept in memory, of all services, may take together."},
-    {"store", &type_empty, NO_FIELD, .flags = DIRECTIVE_LATER},
+    {"store", &type_store, NO_FIELD, .default_text = "sqlite:switchgear.db",
+     .flags = DIRECTIVE_RESTART,
+     .help = "Where queued writes are kept: sqlite:FILE, on a local disk. One process owns it at a "
+             "time.",
+     .example = "sqlite:/var/lib/switchgear/switchgear.db"},
+    {"store_key", &type_store_key, NO_FIELD, .flags = DIRECTIVE_RESTART,
+     .help = "64 hexadecimal digits (openssl rand -hex 32): bodies and header fields of queued "
+             "writes are encrypted at rest (AES-256-GCM). Several, apart by white space: the first "
+             "encrypts, all decrypt, so that a new one can be put in front.",
+     .example = "\"${SWITCHGEAR_STORE_KEY:-}\""},
     {"share", &type_empty, NO_FIELD, .flags = DIRECTIVE_LATER},
     LATER("trace"),
     LATER("drills"),
@@ -406,7 +415,35 @@ const struct directive directives[] = {
     {"services.*.fallback[].static.headers", &type_headers, NO_FIELD,
      .help = "Further fields of the answer.", .example = "{Cache-Control: no-store}"},
     LATER("services.*.fallback[].sql"),
-    LATER("services.*.fallback[].queue"),
+    {"services.*.fallback[].queue", &type_group, NO_FIELD,
+     .help = "For writes: 202 once the write is on stable storage (see store); it is sent when the "
+             "service is back, in order where order_by says so, and with an Idempotency-Key, the "
+             "client's or the gateway's own, that is on the very first try already."},
+    {"services.*.fallback[].queue.max", &type_count, TIER(queue.max_entries), 1, 100000000, "50000",
+     .help = "Writes that may wait; one more is refused with 503."},
+    {"services.*.fallback[].queue.max_bytes", &type_size, TIER(queue.max_bytes), KIB(1), TIB(1),
+     "256MiB", .help = "What all of them may take together."},
+    {"services.*.fallback[].queue.max_body", &type_size, TIER(queue.body_max), 0, MIB(16), "1MiB",
+     .help = "The longest body that is queued. It is kept in memory while the service is asked."},
+    {"services.*.fallback[].queue.order_by", &type_order_by, NO_FIELD,
+     .help = "Writes in which this is the same go one after the other, in the order they were "
+             "accepted, and none overtakes those that wait: path.NAME, query.NAME, header.NAME or "
+             "body.FIELD. Without it they have no order.",
+     .example = "header.X-Account"},
+    {"services.*.fallback[].queue.expire", &type_duration, TIER(queue.expires_ns), S(1), YEAR,
+     "off", OFF, .help = "A write that could not be delivered by then is given up."},
+    {"services.*.fallback[].queue.window", &type_count, TIER(queue.window), 1, 1000, "64",
+     .help = "Writes that are sent at once, at most; how many really is found by how the service "
+             "bears them."},
+    {"services.*.fallback[].queue.base", &type_duration, TIER(queue.base_ns), MS(1), H(1), "1s",
+     .help =
+         "The pause after a write has failed, doubled each time, with full jitter; what has the "
+         "same key waits with it."},
+    {"services.*.fallback[].queue.cap", &type_duration, TIER(queue.cap_ns), MS(1), H(24), "100s",
+     .help = "The longest pause."},
+    {"services.*.fallback[].queue.message", &type_text, TIER(queue.message),
+     .default_text = "{service} gets it as soon as it is back.",
+     .help = "What users read; {service} stands for the service's name."},
     LATER("services.*.hedge"),
     LATER("services.*.shadow"),
     LATER("services.*.tls"),

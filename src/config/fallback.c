@@ -15,13 +15,15 @@ static const char tier_scope[] = "services.*.fallback[]";
 
 /* In the order of enum tier_kind. */
 static const struct {
-    const char *word;
     enum tier_kind kind;
     uint64_t floor_ns; /* what `time` is when nobody says anything */
 } kinds[] = {
-    {"stale", TIER_STALE, 0},
-    {"service", TIER_SERVICE, 0},
-    {"static", TIER_STATIC, 0},
+    {TIER_STALE, 0},
+    {TIER_SERVICE, 0},
+    {TIER_STATIC, 0},
+    /* a write must be stored also when the service has used up the time; a disk that takes
+     * longer than this is as good as none */
+    {TIER_QUEUE, SWG_SECONDS(5)},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -74,13 +76,17 @@ static const struct node_entry *kind_of(const struct node *n, uint32_t *count) {
 
 static void write_kinds(struct buf *to) {
     for (uint32_t i = 0; i < KINDS; i++)
-        buf_printf(to, "%s%s", !i ? "" : i + 1 < KINDS ? ", " : " or ", kinds[i].word);
+        buf_printf(to, "%s%s",
+                   !i              ? ""
+                   : i + 1 < KINDS ? ", "
+                                   : " or ",
+                   tier_kind_word(kinds[i].kind));
 }
 
 static void fill_kind(struct fill *f, const struct directive *d, const struct node *n,
                       struct tier_options *t, uint32_t index) {
     for (uint32_t i = 0; i < KINDS; i++) {
-        if (!strcmp(kinds[i].word, directive_key(d))) {
+        if (!strcmp(tier_kind_word(kinds[i].kind), directive_key(d))) {
             t->kind = kinds[i].kind;
             t->floor_ns = kinds[i].floor_ns;
         }
@@ -144,7 +150,7 @@ static void unknown_kind(struct fill *f, const struct node *key) {
     write_kinds(&to);
     suggest_begin(&s, key->text);
     for (uint32_t i = 0; i < KINDS; i++)
-        suggest_offer(&s, kinds[i].word);
+        suggest_offer(&s, tier_kind_word(kinds[i].kind));
     report_error(f->report, key, expected, s.best, "%s is not a kind of fallback",
                  report_show(shown, key->text));
 }
@@ -165,9 +171,9 @@ static void write_fallback(struct json_out *out, const struct directive *d, cons
     for (uint32_t i = 0; i < s->tier_count; i++) {
         const struct tier_options *t = &s->tiers[i];
         json_object(out);
-        json_key_object(out, kinds[t->kind].word);
+        json_key_object(out, tier_kind_word(t->kind));
         char scope[64];
-        snprintf(scope, sizeof scope, "%s.%s", tier_scope, kinds[t->kind].word);
+        snprintf(scope, sizeof scope, "%s.%s", tier_scope, tier_kind_word(t->kind));
         print_scope(out, scope, t);
         json_object_end(out);
         write_common(out, t);

@@ -21,8 +21,26 @@ static void replace_trip_rules(const struct node *policy, struct draft *);
 static void finish(struct fill *, struct draft *);
 static void finish_breaker(struct fill *, struct draft *);
 static void finish_rate(struct fill *, struct draft *);
+static struct swg_tier_options tier_policy(const struct tier_options *o) {
+    struct swg_tier_options t = {.share_percent = o->share_percent, .floor_ns = o->floor_ns};
+    switch (o->kind) {
+    case TIER_SERVICE:
+        t.asks_again = true;
+        break;
+    case TIER_QUEUE:
+        t.for_writes_only = true;
+        break;
+    case TIER_STALE:
+    case TIER_STATIC:
+        t.instant = true;
+        break;
+    }
+    return t;
+}
+
 static void finish_lists(struct fill *, struct draft *);
 static const char *finish_message(struct fill *, const char *message, const char *name);
+static void finish_tiers(struct fill *, struct service_options *);
 static bool own(const struct fill *, const struct draft *, const char *path);
 
 /* ---- the blocks -------------------------------------------------------- */
@@ -289,6 +307,7 @@ static void finish(struct fill *f, struct draft *draft) {
     s->policy.cache = s->cache.enabled;
     s->message_open = finish_message(f, s->message_open, s->name);
     s->message_timeout = finish_message(f, s->message_timeout, s->name);
+    finish_tiers(f, s);
 }
 
 /* Named in the service itself, not only inherited. */
@@ -348,10 +367,7 @@ static void finish_lists(struct fill *f, struct draft *draft) {
     for (uint32_t i = 0; endpoints && i < s->endpoint_count; i++)
         endpoints[i] = (struct swg_endpoint_options){s->endpoints[i].name, s->endpoints[i].weight};
     for (uint32_t i = 0; tiers && i < s->tier_count; i++)
-        tiers[i] = (struct swg_tier_options){.instant = s->tiers[i].kind != TIER_SERVICE,
-                                             .asks_again = s->tiers[i].kind == TIER_SERVICE,
-                                             .share_percent = s->tiers[i].share_percent,
-                                             .floor_ns = s->tiers[i].floor_ns};
+        tiers[i] = tier_policy(&s->tiers[i]);
     s->policy.endpoints = endpoints;
     s->policy.endpoint_count = endpoints ? s->endpoint_count : 0;
     s->policy.tiers = tiers;
@@ -372,4 +388,16 @@ static const char *finish_message(struct fill *f, const char *message, const cha
     buf_string(&text, name);
     buf_string(&text, at + sizeof mark - 1);
     return fill_copy(f, buf_view(&text));
+}
+
+/* A chain may be inherited: each service has tiers of its own. */
+static void finish_tiers(struct fill *f, struct service_options *s) {
+    struct tier_options *own = fill_alloc(f, s->tier_count, sizeof *own);
+    for (uint32_t i = 0; own && i < s->tier_count; i++) {
+        own[i] = s->tiers[i];
+        if (own[i].kind == TIER_QUEUE)
+            own[i].queue.message = finish_message(f, own[i].queue.message, s->name);
+    }
+    s->tiers = own;
+    s->tier_count = own ? s->tier_count : 0;
 }

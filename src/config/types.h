@@ -37,6 +37,12 @@ extern const struct directive_type type_names;
 extern const struct directive_type type_fallback, type_tier_service;
 extern const struct directive_type type_body_json, type_body_text, type_body_raw, type_headers;
 
+/* ---- store.c --------------------------------------------------------------- */
+extern const struct directive_type type_store, type_store_key;
+
+/* ---- fallback_queue.c ------------------------------------------------------ */
+extern const struct directive_type type_order_by;
+
 /* ---- routes.c ------------------------------------------------------------ */
 extern const struct directive_type type_routes, type_pattern, type_methods, type_host;
 

@@ -10,6 +10,7 @@
 #include "gateway/caching.h"
 #include "gateway/exchange.h"
 #include "gateway/fields.h"
+#include "gateway/queueing.h"
 
 /* ---- the head ------------------------------------------------------------ */
 
@@ -141,6 +142,21 @@ static void write_own_fields(struct buf *b, const struct exchange *x) {
     buf_string(b, x->request.minor ? "\r\nVia: 1.1 switchgear\r\n" : "\r\nVia: 1.0 switchgear\r\n");
 }
 
+void attempt_write_fields(struct buf *b, const struct leg *leg) {
+    const struct exchange *x = leg->x;
+    fields_copy(b, &x->request, x->head_end, dropped(x), x->nominated);
+    caching_conditions(leg, b);
+    if (x->request.method == HTTP_OPTIONS)
+        write_max_forwards(b, &x->request);
+    if (x->own_key) {
+        buf_literal(b, "Idempotency-Key: ");
+        buf_bytes(b, x->write_key);
+        buf_literal(b, "\r\n");
+    }
+    if (!x->inner || !x->inner->verbatim)
+        write_own_fields(b, x);
+}
+
 static void write_head(struct buf *b, const struct leg *leg) {
     const struct exchange *x = leg->x;
     const struct service_options *o = leg->service->options;
@@ -153,13 +169,8 @@ static void write_head(struct buf *b, const struct leg *leg) {
     else
         buf_string(b, o->endpoints[leg->endpoint].authority);
     buf_literal(b, "\r\n");
-    fields_copy(b, &x->request, x->head_end, dropped(x), x->nominated);
-    caching_conditions(leg, b);
-    if (x->request.method == HTTP_OPTIONS)
-        write_max_forwards(b, &x->request);
+    attempt_write_fields(b, leg);
     write_framing(b, x);
-    if (!x->inner || !x->inner->verbatim)
-        write_own_fields(b, x);
     buf_literal(b, "\r\n");
 }
 
@@ -248,7 +259,7 @@ bool attempt_wants_body(const struct exchange *x) {
         return false;
     if (leg->up && leg->up->state != UPSTREAM_HELD)
         return io_pending(&leg->up->stream) == 0;
-    return !x->kept_dropped && x->kept.len < leg->service->options->transport.body_keep;
+    return !x->kept_dropped && x->kept.len < queueing_body_max(x);
 }
 
 bool attempt_is_stuck(const struct exchange *x) {

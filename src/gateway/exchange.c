@@ -9,6 +9,7 @@
 #include "gateway/gateway.h"
 #include "gateway/inner.h"
 #include "gateway/metrics.h"
+#include "gateway/queueing.h"
 #include "gateway/value.h"
 
 enum {
@@ -133,7 +134,11 @@ static enum tier_result begin_tier(struct leg *leg, uint64_t deadline_ns) {
     switch (tier->kind) {
     case TIER_STALE:
         return tier_stale(leg, tier);
+    case TIER_QUEUE:
+        return tier_queue(leg);
     case TIER_SERVICE:
+        if (swg_call_story(&leg->call)->reason == SWG_REFUSED_BACKLOG)
+            return TIER_FAILED; /* it would overtake there, too */
         return tier_service(leg, tier, leg->service->tier_service[leg->tier], deadline_ns);
     case TIER_STATIC:
         return tier_fixed(leg, tier);
@@ -523,6 +528,8 @@ static bool refuse(struct exchange *x) {
         reply_error(x, 413, "body_too_large", "The request body is larger than the limit.");
         return true;
     }
+    if (queueing_status(x))
+        return true;
     if (!router_match(x->plan->router, r->method, host_without_port(x->host), x->parts.path,
                       &x->route)) {
         if (x->route.methods)
@@ -537,11 +544,12 @@ static bool refuse(struct exchange *x) {
 static struct swg_request describe(struct exchange *x) {
     const struct http1_head *r = &x->request;
     return (struct swg_request){
-        .idempotent =
-            http_method_is_idempotent(r->method) || fields_find(r, HTTP_IDEMPOTENCY_KEY).len > 0,
+        .idempotent = http_method_is_idempotent(r->method) || x->write_key.at ||
+                      fields_find(r, HTTP_IDEMPOTENCY_KEY).len > 0,
         .safe = http_method_is_safe(r->method),
         .cacheable = caching_wanted(x),
         .once = x->inner && x->inner->once,
+        .refuse = queueing_is_behind(x) ? SWG_REFUSED_BACKLOG : SWG_ADMITTED,
         .rate = x->service->options->rate_per_client
                     ? gateway_client_limiter(x->worker->gateway, x->service, x->client)
                     : NULL,
@@ -582,6 +590,13 @@ static struct exchange *make(struct client *c, const struct http1_head *head, st
     return x;
 }
 
+/* Who waits for 100 (Continue) gets it from us: the service is asked later. */
+static void ask_for_body(struct exchange *x) {
+    struct iovec iov = {(void *)"HTTP/1.1 100 Continue\r\n\r\n", 25};
+    x->expects_continue = false;
+    io_send(&x->client->stream, &iov, 1);
+}
+
 void exchange_begin(struct client *c, const struct http1_head *head, struct bytes raw) {
     struct exchange *x = make(c, head, raw);
     if (!x) {
@@ -596,11 +611,15 @@ void exchange_begin(struct client *c, const struct http1_head *head, struct byte
     if (refuse(x))
         return;
     x->service = &x->plan->services[x->route.route->service_index];
-    x->gathering = caching_needs_body(x) && !x->expects_continue;
-    if (!x->gathering)
+    queueing_begin(x);
+    x->gathering = (caching_needs_body(x) || x->write_key.at) && !x->upload_done;
+    if (!x->gathering) {
         start(x);
-    else
-        exchange_set_timer(x);
+        return;
+    }
+    if (x->expects_continue)
+        ask_for_body(x);
+    exchange_set_timer(x);
 }
 
 /* Its client is a sink: what is sent there goes nowhere. */
@@ -662,7 +681,7 @@ static void keep_piece(struct exchange *x, struct bytes piece) {
         buf_bytes(&x->kept, piece);
         return;
     }
-    size_t limit = leg->service->options->transport.body_keep;
+    size_t limit = queueing_body_max(x);
     bool sending = leg->up && leg->up->state != UPSTREAM_HELD;
     if (sending && x->kept.len + piece.len > limit) {
         x->kept_dropped = true;
@@ -773,7 +792,7 @@ bool exchange_upload(struct exchange *x, const char *data, size_t len, size_t *u
     }
     if (x->upload.done) {
         upload_finished(x);
-    } else if (x->gathering && x->kept.len > x->service->options->transport.body_keep) {
+    } else if (x->gathering && x->kept.len > queueing_body_max(x)) {
         x->gathering = false; /* too long to have a name: it passes as it comes */
         start(x);
     } else if (!attempt_wants_body(x)) {
@@ -836,6 +855,8 @@ void exchange_finish(struct exchange *x, bool whole) {
     if (inner)
         inner->answer.story = *swg_call_story(&x->root.call);
     value_forget(x);
+    if (x->question)
+        x->question->cancel(x->question);
     c->exchange = NULL;
     plan_release(x->plan);
     x->plan = NULL;

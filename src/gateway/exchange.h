@@ -130,6 +130,13 @@ struct exchange {
     struct json_t *body_json;
     bool body_is_no_json;
 
+    /* a write that may be queued (queueing.h) */
+    struct bytes write_key;     /* Idempotency-Key; at NULL: it may not */
+    struct bytes write_lane;    /* what it must not overtake; empty: nothing */
+    bool own_key;               /* the client has sent none */
+    const char *queue_refusal;  /* why it could not be queued */
+    struct tier_work *question; /* to the outbox, under way, for a request that has no leg */
+
     struct inner *inner; /* whose request this is, where it is our own; NULL: a client's */
 
     struct arena arena;
@@ -193,6 +200,8 @@ struct origin {
 struct origin exchange_origin(const struct exchange *);
 
 void attempt_begin(struct leg *);
+/* The field lines that every attempt of it has, but for Host and what frames it. */
+void attempt_write_fields(struct buf *, const struct leg *);
 /* Sends what of the body has come and has not been sent to leg->up. */
 void attempt_send_kept(struct leg *);
 /* One more piece of the body, straight from the client. */
@@ -247,5 +256,6 @@ enum tier_result tier_fixed(struct leg *, const struct tier_options *);
 enum tier_result tier_service(struct leg *, const struct tier_options *, struct service *,
                               uint64_t deadline_ns);
 enum tier_result tier_stale(struct leg *, const struct tier_options *);
+enum tier_result tier_queue(struct leg *);
 
 #endif

@@ -2,6 +2,7 @@
 #include "gateway/gateway.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -9,6 +10,7 @@
 #include "gateway/client.h"
 #include "gateway/history.h"
 #include "gateway/metrics.h"
+#include "gateway/queue.h"
 #include "gateway/worker.h"
 #include "observe/log.h"
 
@@ -61,6 +63,7 @@ void gateway_destroy(struct gateway *g) {
     if (!g)
         return;
     plan_release(g->plan);
+    queue_destroy_all(g);
     gateway_metrics_destroy(g->counters);
     if (g->cache)
         cache_destroy(g->cache);
@@ -69,6 +72,49 @@ void gateway_destroy(struct gateway *g) {
     free(g->client_connections);
     free(g->workers);
     free(g);
+}
+
+/* ---- the store ------------------------------------------------------------------ */
+
+static int open_outbox(struct gateway *g, const struct gateway_options *o, char *why,
+                       size_t why_size) {
+    const struct outbox_options options = {.file = o->store_file, .secret = o->store_secret};
+    char cause[256];
+    if (g->outbox)
+        return 0;
+    int error = outbox_open(&g->outbox, &options, cause, sizeof cause);
+    if (error)
+        snprintf(why, why_size, "the outbox %s: %s", o->store_file, cause);
+    return error;
+}
+
+/* Before the plan is anybody's. */
+static int open_queues(struct gateway *g, struct plan *p, char *why, size_t why_size) {
+    for (uint32_t i = 0; i < p->service_count; i++) {
+        struct service *s = &p->services[i];
+        if (!s->queue_options)
+            continue;
+        int error = open_outbox(g, p->options, why, why_size);
+        if (error)
+            return error;
+        s->queue = queue_get(g, s->options->name);
+        if (!s->queue) {
+            snprintf(why, why_size, "what waits for %s in %s could not be read", s->options->name,
+                     p->options->store_file);
+            return -EIO;
+        }
+        queue_configure(s->queue, s->queue_options);
+    }
+    return 0;
+}
+
+int gateway_open_store(struct gateway *g, char *why, size_t why_size) {
+    return open_queues(g, g->plan, why, why_size);
+}
+
+void gateway_close_store(struct gateway *g) {
+    outbox_close(g->outbox);
+    g->outbox = NULL;
 }
 
 struct plan *gateway_plan(struct gateway *g) {
@@ -133,7 +179,10 @@ static int order_all(struct gateway *g, enum order_kind kind, struct plan *plan)
 int gateway_reload(struct gateway *g, struct gateway_options *o) {
     struct plan *old = gateway_plan(g);
     struct plan *fresh;
+    char why[400];
     int error = plan_create(&fresh, g, o, old, gateway_now(g));
+    if (!error && (error = open_queues(g, fresh, why, sizeof why)) < 0)
+        log_message(LOG_ERROR, "the reload fails: %s", why);
     if (!error)
         error = order_all(g, ORDER_ADOPT, fresh);
     if (error) {
@@ -149,6 +198,8 @@ int gateway_reload(struct gateway *g, struct gateway_options *o) {
     cache_resize(g->cache, o->cache_bytes);
     plan_release(before);
     plan_release(old);
+    for (struct queue *q = queue_first(g); q; q = queue_next(q))
+        queue_wake(q); /* its service may be another now */
     return 0;
 }
 

@@ -49,6 +49,9 @@ struct gateway {
     _Atomic uint32_t *client_connections;  /* by hash of address; every worker adds and subtracts;
                                               relaxed: a count, nothing else hangs on it */
     uint64_t seed;
+    struct outbox *outbox;        /* what is queued, of all services; NULL: nothing is */
+    struct queue *_Atomic queues; /* a list that only grows; control thread adds (release), any
+                                     thread follows it (acquire) */
 };
 
 struct gateway_environment {
@@ -62,6 +65,13 @@ struct gateway_environment {
 /* On the control thread, before any worker runs. 0 or -errno. */
 int gateway_create(struct gateway **out, struct gateway_options *,
                    const struct gateway_environment *);
+/* Opens what must last for the plan in force, if anything must, and begins to
+ * send what waits there. On the control thread, when all workers are made and
+ * none runs. 0, or -errno with the reason in `why`. */
+int gateway_open_store(struct gateway *, char *why, size_t why_size);
+/* When all workers have stopped: what was on its way into the store is told to
+ * them, so their loops turn once more before they are destroyed. */
+void gateway_close_store(struct gateway *);
 /* After all workers are destroyed. */
 void gateway_destroy(struct gateway *);
 

@@ -4,9 +4,11 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/queue.h"
 #include "gateway/request_log.h"
 
 enum { TIERS_MAX = 32, STATUSES = 600 };
@@ -69,6 +71,19 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
       {"result", "fresh, stale, miss or coalesced"})                                               \
     X(CACHE_EVICTIONS, COUNTER, "cache_evictions_total", NULL, "Answers thrown out to make room.", \
       {NULL, NULL})                                                                                \
+    X(OUTBOX_ENTRIES, GAUGE, "outbox_entries", NULL, "Writes that wait for the service.", SERVICE) \
+    X(OUTBOX_BYTES, GAUGE, "outbox_size_bytes", "bytes", "Their content.", SERVICE)                \
+    X(OUTBOX_OLDEST, GAUGE, "outbox_oldest_age_seconds", "seconds",                                \
+      "How long the oldest of them waits.", SERVICE)                                               \
+    X(OUTBOX_OUT, GAUGE, "outbox_in_flight", NULL, "Queued writes that are being sent.", SERVICE)  \
+    X(OUTBOX_ACCEPTED, COUNTER, "outbox_accepted_total", NULL,                                     \
+      "Writes promised: they are on stable storage.", SERVICE)                                     \
+    X(OUTBOX_REFUSED, COUNTER, "outbox_refused_total", NULL, "Writes that could not be promised.", \
+      SERVICE, {"reason", "full, too_large, key_reused or store_failed"})                          \
+    X(OUTBOX_SETTLED, COUNTER, "outbox_settled_total", NULL, "Queued writes whose fate is known.", \
+      SERVICE, {"state", "sent, dead, expired or dropped"})                                        \
+    X(OUTBOX_ATTEMPTS, COUNTER, "outbox_attempts_total", NULL,                                     \
+      "Attempts to deliver a queued write.", SERVICE, {"result", "good or failed"})                \
     X(CONNECTIONS, GAUGE, "gateway_client_connections", NULL, "Open client connections.",          \
       {NULL, NULL})                                                                                \
     X(IN_FLIGHT, GAUGE, "gateway_requests_in_flight", NULL, "Requests under way.", {NULL, NULL})   \
@@ -393,6 +408,41 @@ static void emit_cache(struct collector *c, struct cache *cache) {
     emit(c, FAMILY_CACHE_EVICTIONS, NULL, s.evictions);
 }
 
+static double age_s(int64_t unix_ms) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    double age = (double)t.tv_sec + (double)t.tv_nsec / 1e9 - (double)unix_ms / 1e3;
+    return unix_ms && age > 0 ? age : 0;
+}
+
+static void emit_queue(struct collector *c, struct queue *q) {
+    struct queue_stats s;
+    const char *name = queue_service(q);
+    queue_read(q, &s);
+    emit(c, FAMILY_OUTBOX_ENTRIES, (const char *[]){name}, s.entries);
+    emit(c, FAMILY_OUTBOX_BYTES, (const char *[]){name}, s.bytes);
+    metrics_emit(c->scrape, c->all->family[FAMILY_OUTBOX_OLDEST], (const char *[]){name},
+                 age_s(s.oldest_ms));
+    emit(c, FAMILY_OUTBOX_OUT, (const char *[]){name}, s.out);
+    emit(c, FAMILY_OUTBOX_ACCEPTED, (const char *[]){name}, s.accepted);
+    const struct {
+        int family;
+        const char *label;
+        uint64_t count;
+    } rows[] = {{FAMILY_OUTBOX_REFUSED, "full", s.refused_full},
+                {FAMILY_OUTBOX_REFUSED, "too_large", s.refused_too_large},
+                {FAMILY_OUTBOX_REFUSED, "key_reused", s.key_reused},
+                {FAMILY_OUTBOX_REFUSED, "store_failed", s.store_failed},
+                {FAMILY_OUTBOX_SETTLED, "sent", s.delivered},
+                {FAMILY_OUTBOX_SETTLED, "dead", s.dead},
+                {FAMILY_OUTBOX_SETTLED, "expired", s.expired},
+                {FAMILY_OUTBOX_SETTLED, "dropped", s.dropped},
+                {FAMILY_OUTBOX_ATTEMPTS, "good", s.attempts - s.failed_attempts},
+                {FAMILY_OUTBOX_ATTEMPTS, "failed", s.failed_attempts}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        emit(c, rows[i].family, (const char *[]){name, rows[i].label}, rows[i].count);
+}
+
 static void collect(struct metrics_scrape *scrape, void *arg) {
     struct gateway_metrics *all = arg;
     struct gateway *g = all->gateway;
@@ -404,6 +454,8 @@ static void collect(struct metrics_scrape *scrape, void *arg) {
     plan_release(plan);
     if (g->cache)
         emit_cache(&c, g->cache);
+    for (struct queue *q = queue_first(g); q; q = queue_next(q))
+        emit_queue(&c, q);
     emit(&c, FAMILY_CONNECTIONS, NULL, atomic_load_explicit(&g->clients, memory_order_relaxed));
     emit(&c, FAMILY_IN_FLIGHT, NULL, atomic_load_explicit(&g->exchanges, memory_order_relaxed));
     emit(&c, FAMILY_RELOADS, (const char *[]){"success"},

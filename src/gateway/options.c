@@ -27,3 +27,17 @@ void gateway_options_release(struct gateway_options *o) {
     arena_reset(arena);
     free(arena);
 }
+
+const char *tier_kind_word(enum tier_kind kind) {
+    switch (kind) {
+    case TIER_STALE:
+        return "stale";
+    case TIER_SERVICE:
+        return "service";
+    case TIER_STATIC:
+        return "static";
+    case TIER_QUEUE:
+        return "queue";
+    }
+    return "";
+}

@@ -16,6 +16,7 @@
 #include <switchgear/policy.h>
 
 #include "base/bytes.h"
+#include "gateway/value.h"
 
 struct arena;
 
@@ -96,7 +97,23 @@ struct health_options {
     uint64_t timeout_ns;  /* default 2 s */
 };
 
-enum tier_kind { TIER_STALE, TIER_SERVICE, TIER_STATIC };
+enum tier_kind { TIER_STALE, TIER_SERVICE, TIER_STATIC, TIER_QUEUE };
+
+/* Writes that wait until the service is back. */
+struct queue_options {
+    uint32_t max_entries;     /* default 50,000 */
+    uint64_t max_bytes;       /* of all entries' content; default 256 MiB */
+    uint32_t body_max;        /* of one; default 1 MiB */
+    uint64_t expires_ns;      /* not worth sending after that; default SWG_OFF */
+    uint32_t window;          /* sent at once, at most; default 64 */
+    uint64_t base_ns, cap_ns; /* pauses after failures; default 1 s and 100 s */
+    bool ordered;
+    struct value_source order_by; /* what has the same value goes in order */
+    const char *message;          /* what users read */
+};
+
+/* "stale" …, as in the configuration and in names of tiers. */
+const char *tier_kind_word(enum tier_kind);
 
 struct header_value {
     const char *name, *value;
@@ -116,6 +133,7 @@ struct tier_options {
             const char *service; /* by name; always one that exists */
             const char *path;    /* replaces the path; NULL: the request's own */
         } service;
+        struct queue_options queue;
         struct {
             int status;
             const char *content_type;
@@ -185,9 +203,12 @@ struct drain_options {
 struct gateway_options {
     uint32_t references; /* gateway_options_hold(), _release() */
     struct arena *arena;
-    const char *file;     /* where it came from */
-    uint32_t workers;     /* never 0 */
-    uint64_t cache_bytes; /* memory store of all services; default 64 MiB */
+    const char *file;         /* where it came from */
+    uint32_t workers;         /* never 0 */
+    const char *store_file;   /* what must last, in SQLite; default switchgear.db */
+    const char *store_secret; /* one or more of 64 hexadecimal digits: content is sealed;
+                                 NULL: it is not */
+    uint64_t cache_bytes;     /* memory store of all services; default 64 MiB */
     struct limit_options limits;
     struct drain_options drain;
     struct log_options log;

@@ -71,6 +71,8 @@ static void link_tiers(struct plan *p) {
     for (uint32_t i = 0; i < p->service_count; i++) {
         struct service *s = &p->services[i];
         for (uint32_t t = 0; t < s->options->tier_count; t++) {
+            if (s->options->tiers[t].kind == TIER_QUEUE)
+                s->queue_options = &s->options->tiers[t].queue;
             if (s->options->tiers[t].kind == TIER_SERVICE)
                 s->tier_service[t] =
                     plan_service(p, bytes_of(s->options->tiers[t].service.service));

@@ -34,6 +34,8 @@ struct service {
     struct target **targets;                     /* one an endpoint, in the order of the options */
     struct service *tier_service[SWG_TIERS_MAX]; /* for service tiers */
     struct tier_tally *tally[SWG_TIERS_MAX];
+    struct queue *queue; /* where it has a queue tier */
+    const struct queue_options *queue_options;
     struct service_metrics *metrics;
     struct bytes proxy_name;
 };

@@ -11,6 +11,7 @@
 #include "gateway/exchange.h"
 #include "gateway/fields.h"
 #include "gateway/gateway.h"
+#include "gateway/queueing.h"
 
 enum { BODY_MAX = 4096 };
 
@@ -248,6 +249,8 @@ void reply_failure(struct exchange *x, const struct swg_story *s) {
         seconds = seconds && s->retry_in_ns != SWG_NEVER ? seconds : 1;
     else
         seconds = 0;
+    if (queueing_refusal(x)) /* the last hope */
+        f.reason = queueing_refusal(x);
     send_problem(x, &f, f.timed_out ? o->message_timeout : o->message_open, seconds);
 }
 

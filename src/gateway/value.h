@@ -64,6 +64,9 @@ enum { VALUE_BYTES_MAX = 256 * 1024, VALUE_NAME_MAX = 256 };
 /* "path.user_id" and so on. False: it is none of those. The name is kept as a
  * pointer into `text`, which ends with a NUL. */
 bool value_source_parse(struct value_source *, const char *text);
+/* The same as text again, in `out`. */
+enum { VALUE_NAME_SIZE = VALUE_NAME_MAX + 16 };
+const char *value_source_text(const struct value_source *, char out[VALUE_NAME_SIZE]);
 /* Whether it comes from what a client can choose. */
 bool value_source_is_callers(const struct value_source *);
 

@@ -1,5 +1,6 @@
 /* value_source.c - the names of values (value.h), which the configuration reads
  * too: apart from the reading of values, so that it needs no gateway. */
+#include <stdio.h>
 #include <string.h>
 
 #include "gateway/value.h"
@@ -32,6 +33,16 @@ bool value_source_parse(struct value_source *out, const char *text) {
         return true;
     }
     return false;
+}
+
+const char *value_source_text(const struct value_source *s, char out[VALUE_NAME_SIZE]) {
+    snprintf(out, VALUE_NAME_SIZE, "%s", s->name);
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
+        if (sources[i].from == s->from)
+            snprintf(out, VALUE_NAME_SIZE, "%s%s%s", sources[i].word, sources[i].named ? "." : "",
+                     s->name);
+    }
+    return out;
 }
 
 bool value_source_is_callers(const struct value_source *s) {

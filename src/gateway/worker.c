@@ -21,6 +21,15 @@ static void reap(struct io_timer *t) {
         free(container_of(l, struct upstream, link));
 }
 
+/* Where a worker's numbers begin. Beginnings that lie a multiple of the step of
+ * worker_random() apart would give each worker the numbers of its neighbour. */
+static uint64_t stream_of(uint64_t seed, uint32_t index) {
+    uint64_t z = seed ^ (index + 1) * 0xd1342543de82ef95u;
+    z = (z ^ (z >> 32)) * 0xdaba0b6eb09322e3u;
+    z = (z ^ (z >> 32)) * 0xdaba0b6eb09322e3u;
+    return z ^ (z >> 32);
+}
+
 struct worker *worker_create(struct gateway *g, uint32_t index, struct io *io) {
     struct worker *w = calloc(1, sizeof *w);
     if (!w)
@@ -45,7 +54,7 @@ struct worker *worker_create(struct gateway *g, uint32_t index, struct io *io) {
     list_init(&w->dead_clients);
     list_init(&w->dead_upstreams);
     io_timer_init(&w->reaper, reap);
-    w->random = g->seed + 0x9e3779b97f4a7c15u * (index + 1);
+    w->random = stream_of(g->seed, index);
     w->plan = gateway_plan(g);
     return w;
 }

@@ -74,7 +74,8 @@ enum outbox_verb {
     OUTBOX_FIND,   /* entry.id, without content */
     OUTBOX_LIST,   /* filter; found, count: without content */
     OUTBOX_NOTE,   /* an attempt failed: entry.sequence, attempts, status, note */
-    OUTBOX_SETTLE, /* entry.sequence, state, status, note; nothing if it is settled already */
+    OUTBOX_SETTLE, /* entry.sequence, state, attempts, status, note; nothing if it is settled
+                      already */
     OUTBOX_RETRY,  /* entry.id, a dead one: queued again with a new sequence number, that is,
                       last in its lane */
 };

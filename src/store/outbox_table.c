@@ -63,7 +63,8 @@ static const char *const texts[STATEMENTS] = {
     [NOTE] = "UPDATE entry SET attempts = ?2, status = ?3, note = ?4 "
              "WHERE sequence = ?1 AND state = 1",
     [SETTLE] = "UPDATE entry SET state = ?2, status = ?3, note = ?4, settled_ms = ?5, "
-               "content = iif(?2 = 2, content, NULL) WHERE sequence = ?1 AND state <= 2",
+               "attempts = max(attempts, ?6), content = iif(?2 = 2, content, NULL) WHERE sequence "
+               "= ?1 AND state <= 2",
     [RETRY] = "UPDATE entry SET state = 1, settled_ms = 0, attempts = 0, expires_ms = 0, "
               "sequence = (SELECT max(seq, coalesce((SELECT max(sequence) FROM entry), 0)) + 1 "
               "FROM sqlite_sequence WHERE name = 'entry') WHERE id = ?1 AND state = 2",
@@ -496,6 +497,7 @@ static int settle(struct outbox_table *t, const struct outbox_entry *e, int64_t 
     sqlite3_bind_int(s, 3, e->status);
     bind_text(s, 4, e->note);
     sqlite3_bind_int64(s, 5, now_ms);
+    sqlite3_bind_int64(s, 6, e->attempts);
     return update(t, s);
 }
 

@@ -34,7 +34,8 @@ def configuration(endpoints, *, routes=None, services=None, listen=None, workers
     """A whole configuration around one service `web`; what is given replaces defaults
     that make tests quick. Keys of the service: as keywords."""
     top = {}
-    for key in ("limits", "drain", "log", "cache_memory", "admin", "defaults"):
+    for key in ("limits", "drain", "log", "cache_memory", "admin", "defaults", "store",
+                "store_key"):
         if key in rest:
             top[key] = rest.pop(key)
     web = {
@@ -71,7 +72,7 @@ class Gateway:
         self.process = subprocess.Popen(
             [BINARY, "run", "-c", str(self.path)], env=environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
-            preexec_fn=limit if files else None)
+            cwd=directory, preexec_fn=limit if files else None)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         self.started = False

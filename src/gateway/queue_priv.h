@@ -1,0 +1,79 @@
+/* queue_priv.h - the layout of a queue, for its own files.
+ *
+ * queue.c takes writes in, from any thread; queue_replay.c sends them, on the
+ * home worker. */
+#ifndef SWG_GATEWAY_QUEUE_PRIV_H
+#define SWG_GATEWAY_QUEUE_PRIV_H
+
+#include <pthread.h>
+
+#include "engine/replay.h"
+#include "gateway/queue.h"
+
+enum { LANE_BUCKETS = 1024, WRITE_BUCKETS = 1024, LANE_NAME_MAX = 256 };
+
+struct queue_lane {
+    struct swg__replay_lane replay; /* home worker only; at rest while nothing is pending */
+    struct queue_lane *next;        /* in its bucket; the queue's lock */
+    uint32_t pending;               /* accepted, or about to be, and not settled; the lock */
+    uint64_t hash;
+    uint32_t len;
+    char name[];
+};
+
+/* A write that is promised. Its content is in the outbox only. */
+struct queue_write {
+    struct swg__replay_write replay; /* home worker only, as what follows */
+    struct queue_write *next;        /* in its bucket, by sequence */
+    struct list link;                /* queue->writes */
+    struct io_task task;             /* on its way to the home worker */
+    struct queue *queue;
+    struct queue_lane *lane;
+    int64_t accepted_ms, expires_ms;
+    uint64_t bytes;
+    uint32_t attempts;
+};
+
+struct queue {
+    struct queue *next; /* gateway->queues; set once */
+    struct gateway *gateway;
+    char *service;
+    uint32_t home; /* index of the worker */
+
+    pthread_mutex_t lock; /* guards what follows; a leaf */
+    struct queue_lane *lanes[LANE_BUCKETS];
+    struct queue_options options; /* of the plan in force; no pointers of it are used */
+    struct queue_stats stats;
+    bool wakes; /* wake_task is on its way */
+
+    /* the home worker's */
+    struct swg__replay replay;
+    struct queue_write *by_sequence[WRITE_BUCKETS];
+    struct list writes; /* in order of acceptance */
+    struct io_timer timer;
+    struct io_task wake_task;
+    bool started, running, again;
+    uint64_t told_ns; /* last complaint in the log */
+};
+
+struct worker *queue_home(const struct queue *);
+
+/* ---- queue.c ---- */
+
+/* What has been delivered, or given up, waits no more. `count`: a counter of
+ * the statistics that is to be raised, or NULL. */
+void queue_leave(struct queue *, struct queue_lane *, uint64_t bytes, uint64_t *count);
+
+/* ---- queue_replay.c ---- */
+
+/* A write that the outbox has; posted to the home worker, in order. */
+void queue_send_home(struct queue_write *);
+/* On the home worker: a command of QUEUE_DROP, whose entry is queued. */
+void queue_drop(struct queue_command *);
+/* Looks what may go now. Home worker. */
+void queue_run(struct queue *);
+/* Before the first write. */
+void queue_replay_init(struct queue *, uint64_t seed);
+void queue_replay_free(struct queue *);
+
+#endif
