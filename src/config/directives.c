@@ -391,16 +391,29 @@ const struct directive directives[] = {
     {"services.*.fallback[].stale.max", &type_duration, TIER(stale.max_ns), MS(1), YEAR, "24h",
      .help = "How old it may be, past its freshness."},
     {"services.*.fallback[].service", &type_tier_service, NO_FIELD,
-     .help = "Another service, with its own policy: its name, or {name, path}. A request that may "
+     .help = "Another service, with its own policy: its name, or a mapping. A request that may "
              "not be done twice (retry.methods) goes there only while the first service cannot "
              "have seen it."},
     {"services.*.fallback[].service.name", &type_text, TIER(service.service),
      .flags = DIRECTIVE_REQUIRED, .help = "Its name.", .example = "shop-small"},
-    {"services.*.fallback[].service.path", &type_path, TIER(service.path),
-     .help = "The path to ask for; without it the request's own.", .example = "/v1/recommend"},
-    LATER("services.*.fallback[].service.set_json"),
+    {"services.*.fallback[].service.path", &type_tier_path, NO_FIELD,
+     .help = "The path to ask for; without it the request's own. May have holes, and a query, "
+             "which then replaces the request's.",
+     .example = "\"/v1/items/{{path.id}}\""},
+    {"services.*.fallback[].service.method", &type_tier_method, NO_FIELD,
+     .help = "The method; without it the request's own.", .example = "GET"},
+    {"services.*.fallback[].service.set_json", &type_json_patch, NO_FIELD,
+     .help = "Keys of the request's JSON body that are set; null takes one away, a mapping goes "
+             "into what is there. A body that is no JSON, or longer than retry.body: the next "
+             "tier. May have holes.",
+     .example = "{model: small, stream: null}"},
+    {"services.*.fallback[].service.set_headers", &type_set_headers, NO_FIELD,
+     .help = "Fields of the request that are set; null takes one away, file:/path reads the value "
+             "from a file. May have holes.",
+     .example = "{X-Model: small, Cookie: null}"},
     {"services.*.fallback[].static", &type_group, NO_FIELD,
-     .help = "A fixed answer. One of json, text and body."},
+     .help = "An answer from the configuration. One of json, text, body and file, with holes that "
+             "values of the request fill, as in \"{{query.limit|10}}\"."},
     {"services.*.fallback[].static.status", &type_count, TIER(fixed.status), 200, 599, "200",
      .help = "Its status."},
     {"services.*.fallback[].static.json", &type_body_json, NO_FIELD,
@@ -409,6 +422,10 @@ const struct directive directives[] = {
      .help = "Text, sent as text/plain.", .example = "Please come back later."},
     {"services.*.fallback[].static.body", &type_body_raw, NO_FIELD,
      .help = "Text, sent as content_type.", .example = "\"<p>Please come back later.</p>\""},
+    {"services.*.fallback[].static.file", &type_body_file, NO_FIELD,
+     .help = "A file of at most 1 MiB, read when the configuration is; content_type follows from "
+             "its name. Files of JSON, HTML, XML and text may have holes.",
+     .example = "/usr/share/shop/sorry.html"},
     {"services.*.fallback[].static.content_type", &type_text, TIER(fixed.content_type),
      .help = "What the answer is; follows from json and text.",
      .example = "text/html; charset=utf-8"},

@@ -2,14 +2,10 @@
  * kind, with share and time beside it. */
 #include <string.h>
 
-#include "config/address.h"
 #include "config/fill.h"
-#include "config/json_value.h"
 #include "config/print.h"
 #include "config/suggest.h"
 #include "config/types.h"
-
-enum { BODY_MAX = 1 << 20, HEADERS_MAX = 64 };
 
 static const char tier_scope[] = "services.*.fallback[]";
 
@@ -29,7 +25,6 @@ enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 static void fill_tier(struct fill *, const struct node *, struct tier_options *, uint32_t index);
 static void unknown_kind(struct fill *, const struct node *key);
-static void finish_static(struct fill *, const struct node *, struct tier_options *);
 
 /* ---- the chain --------------------------------------------------------- */
 
@@ -98,7 +93,7 @@ static void fill_kind(struct fill *f, const struct directive *d, const struct no
     fill_defaults(f, d->path, t);
     d->type->read(f, d, n, t);
     if (t->kind == TIER_STATIC)
-        finish_static(f, n, t);
+        fill_static_finish(f, n, t);
 }
 
 static void fill_common(struct fill *f, const struct node *n, struct tier_options *t) {
@@ -185,164 +180,3 @@ static void write_fallback(struct json_out *out, const struct directive *d, cons
 const struct directive_type type_fallback = {
     "list of tiers", "a list such as [{stale: {max: 24h}}, {static: {status: 200, text: sorry}}]",
     read_fallback, write_fallback};
-
-/* ---- service: a name, or {name, path} ---------------------------------- */
-
-static bool read_tier_service(struct fill *f, const struct directive *d, const struct node *n,
-                              void *base) {
-    if (n->kind == NODE_MAP) {
-        fill_map(f, d->path, n, base);
-        return true;
-    }
-    const struct directive *name = directive_at("services.*.fallback[].service.name");
-    return name->type->read(f, name, n, base);
-}
-
-static void write_tier_service(struct json_out *out, const struct directive *d, const char *key,
-                               const void *base) {
-    print_scope(out, d->path, base);
-}
-
-const struct directive_type type_tier_service = {"service, or {name, path}",
-                                                 "the name of a service, or {name, path}",
-                                                 read_tier_service, write_tier_service};
-
-/* ---- static ------------------------------------------------------------ */
-
-static bool take_body(struct fill *f, const struct node *n, struct tier_options *t,
-                      struct bytes body, const char *content_type) {
-    if (t->fixed.body.at) {
-        report_error(f->report, n, "one of json, text and body", NULL, "%s is a second body",
-                     f->path);
-        return false;
-    }
-    if (body.len > BODY_MAX)
-        return fill_wrong_but(f, n, "at most 1 MiB", NULL);
-    t->fixed.body = (struct bytes){fill_copy(f, body), body.len};
-    if (!t->fixed.content_type)
-        t->fixed.content_type = content_type;
-    return !f->starved;
-}
-
-static bool read_body_json(struct fill *f, const struct directive *d, const struct node *n,
-                           void *base) {
-    struct buf body;
-    buf_init(&body, BODY_MAX);
-    bool good = json_value_write(f, n, &body);
-    good = good &&
-           take_body(f, n, base, (struct bytes){buf_cstr(&body), body.len}, "application/json");
-    buf_free(&body);
-    return good;
-}
-
-static bool read_body_text(struct fill *f, const struct directive *d, const struct node *n,
-                           void *base) {
-    struct bytes text;
-    if (!fill_text(f, d, n, &text))
-        return false;
-    return take_body(f, n, base, text,
-                     d->type == &type_body_text ? "text/plain; charset=utf-8"
-                                                : "application/octet-stream");
-}
-
-static void write_nothing(struct json_out *out, const struct directive *d, const char *key,
-                          const void *base) {
-}
-
-/* All three print as `body`, which says most exactly what is sent. */
-static void write_body(struct json_out *out, const struct directive *d, const char *key,
-                       const void *base) {
-    const struct tier_options *t = base;
-    json_key(out, key);
-    json_bytes(out, t->fixed.body);
-}
-
-const struct directive_type type_body_json = {"any value", "any value", read_body_json,
-                                              write_nothing};
-const struct directive_type type_body_text = {"text", "text", read_body_text, write_nothing};
-const struct directive_type type_body_raw = {"text", "text", read_body_text, write_body};
-
-static bool value_is_good(struct bytes value) {
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.at[i];
-        if ((c < ' ' && c != '\t') || c == 0x7f)
-            return false;
-    }
-    return value.len <= 4096;
-}
-
-/* Fields that tell where the message ends, or that the gateway sets. */
-static bool is_reserved(struct bytes name) {
-    static const char *const reserved[] = {"Connection", "Content-Length", "Content-Type",
-                                           "Date",       "Keep-Alive",     "Proxy-Connection",
-                                           "TE",         "Trailer",        "Transfer-Encoding",
-                                           "Upgrade"};
-    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++) {
-        if (bytes_equal_nocase(name, bytes_of(reserved[i])))
-            return true;
-    }
-    return false;
-}
-
-static bool read_header(struct fill *f, const struct directive *d, const struct node_entry *e,
-                        struct header_value *out) {
-    struct bytes value;
-    char shown[SHOW_SIZE];
-    if (!header_name_is_good(e->key->text)) {
-        report_error(f->report, e->key, "the name of a header field", NULL, "%s: %s is none",
-                     f->path, report_show(shown, e->key->text));
-        return false;
-    }
-    if (is_reserved(e->key->text)) {
-        bool type = bytes_equal_nocase(e->key->text, BYTES("Content-Type"));
-        report_error(f->report, e->key, type ? "content_type beside headers" : NULL, NULL,
-                     "%s: %s is the gateway's to set", f->path, e->key->text.at);
-        return false;
-    }
-    if (!fill_text(f, d, e->value, &value))
-        return false;
-    if (!value_is_good(value))
-        return fill_wrong_but(f, e->value, "one line of text", NULL);
-    *out = (struct header_value){fill_copy(f, e->key->text), fill_copy(f, bytes_trim(value))};
-    return true;
-}
-
-static bool read_headers(struct fill *f, const struct directive *d, const struct node *n,
-                         void *base) {
-    struct tier_options *t = base;
-    if (n->kind != NODE_MAP || n->count > HEADERS_MAX)
-        return fill_wrong(f, d, n, NULL);
-    struct header_value *all = fill_alloc(f, n->count, sizeof *all);
-    uint32_t i = 0;
-    for (const struct node_entry *e = n->first; all && e; e = e->next)
-        i += read_header(f, d, e, &all[i]);
-    t->fixed.headers = all;
-    t->fixed.header_count = i;
-    return i == n->count;
-}
-
-static void write_headers(struct json_out *out, const struct directive *d, const char *key,
-                          const void *base) {
-    const struct tier_options *t = base;
-    if (!t->fixed.header_count)
-        return;
-    json_key_object(out, key);
-    for (uint32_t i = 0; i < t->fixed.header_count; i++)
-        json_key_string(out, t->fixed.headers[i].name, t->fixed.headers[i].value);
-    json_object_end(out);
-}
-
-const struct directive_type type_headers = {"mapping of name to value",
-                                            "a mapping of at most 64 header fields", read_headers,
-                                            write_headers};
-
-static void finish_static(struct fill *f, const struct node *n, struct tier_options *t) {
-    bool no_body = t->fixed.status == 204 || t->fixed.status == 304;
-    if (no_body && t->fixed.body.len)
-        report_error(f->report, n, "no body, or another status", NULL,
-                     "%s: an answer with status %d has no body", f->path, t->fixed.status);
-    if (!t->fixed.body.at)
-        t->fixed.body = BYTES("");
-    if (!t->fixed.content_type)
-        t->fixed.content_type = "text/plain; charset=utf-8";
-}

@@ -95,6 +95,15 @@ uint32_t items_count(const struct node *);
 void field_set(const struct directive *, void *base, uint64_t);
 uint64_t field_get(const struct directive *, const void *base);
 
+/* What follows from all keys of a static tier. */
+void fill_static_finish(struct fill *, const struct node *, struct tier_options *);
+/* The mapping of names to values as header fields, with holes where they have
+ * any; `removes`: null takes a field away, file:/path is a secret. */
+bool fill_headers(struct fill *, const struct directive *, const struct node *, bool removes,
+                  const struct header_value **out, uint32_t *count);
+void fill_headers_write(struct json_out *, const char *key, const struct header_value *,
+                        uint32_t count);
+
 /* What stands for the whole lists, once all is filled. */
 void fill_policies(struct fill *); /* defaults, then services */
 void fill_routes(struct fill *);

@@ -34,8 +34,13 @@ extern const struct directive_type type_defaults, type_services, type_endpoints,
 extern const struct directive_type type_names;
 
 /* ---- fallback.c ---------------------------------------------------------- */
-extern const struct directive_type type_fallback, type_tier_service;
-extern const struct directive_type type_body_json, type_body_text, type_body_raw, type_headers;
+extern const struct directive_type type_fallback;
+
+/* ---- fallback_static.c, fallback_service.c --------------------------------- */
+extern const struct directive_type type_body_json, type_body_text, type_body_raw, type_body_file;
+extern const struct directive_type type_headers;
+extern const struct directive_type type_tier_service, type_tier_path, type_tier_method;
+extern const struct directive_type type_json_patch, type_set_headers;
 
 /* ---- store.c --------------------------------------------------------------- */
 extern const struct directive_type type_store, type_store_key;

@@ -22,7 +22,7 @@ static void write_path(struct buf *b, const struct leg *leg) {
         buf_string(b, leg->path);
     else
         buf_bytes(b, route_path(x->route.route, x->parts.path));
-    if (x->parts.query.at) {
+    if (x->parts.query.at && !(leg->changes && leg->changes->own_query)) {
         buf_char(b, '?');
         buf_bytes(b, x->parts.query);
     }
@@ -78,8 +78,26 @@ static void write_forwarded(struct buf *b, const struct exchange *x) {
     buf_literal(b, "\";proto=http\r\n");
 }
 
-static void write_framing(struct buf *b, const struct exchange *x) {
+enum http_method leg_method(const struct leg *leg) {
+    const struct leg_changes *c = leg->changes;
+    return c && c->method.len ? http_method_of(c->method) : leg->x->request.method;
+}
+
+static bool has_own_body(const struct leg *leg) {
+    return leg->changes && leg->changes->body.at;
+}
+
+static void write_framing(struct buf *b, const struct leg *leg) {
+    const struct exchange *x = leg->x;
     const struct http1_head *r = &x->request;
+    if (has_own_body(leg) && !leg->changes->body.len)
+        return;
+    if (has_own_body(leg)) {
+        buf_literal(b, "Content-Length: ");
+        buf_uint(b, leg->changes->body.len);
+        buf_literal(b, "\r\n");
+        return;
+    }
     if (r->framing == HTTP1_BODY_CHUNKED) {
         buf_literal(b, "Transfer-Encoding: chunked\r\n");
     } else if (r->framing == HTTP1_BODY_LENGTH && r->has_content_length) {
@@ -142,9 +160,21 @@ static void write_own_fields(struct buf *b, const struct exchange *x) {
     buf_string(b, x->request.minor ? "\r\nVia: 1.1 switchgear\r\n" : "\r\nVia: 1.0 switchgear\r\n");
 }
 
+/* All fields, or, where the leg changes some, line by line those that it leaves. */
+static void copy_fields(struct buf *b, const struct leg *leg) {
+    const struct exchange *x = leg->x;
+    const struct leg_changes *c = leg->changes;
+    if (c && c->header_count)
+        fields_copy_but(b, &x->request, dropped(x), x->nominated, c->headers, c->header_count);
+    else
+        fields_copy(b, &x->request, x->head_end, dropped(x), x->nominated);
+    if (c)
+        buf_bytes(b, c->lines);
+}
+
 void attempt_write_fields(struct buf *b, const struct leg *leg) {
     const struct exchange *x = leg->x;
-    fields_copy(b, &x->request, x->head_end, dropped(x), x->nominated);
+    copy_fields(b, leg);
     caching_conditions(leg, b);
     if (x->request.method == HTTP_OPTIONS)
         write_max_forwards(b, &x->request);
@@ -160,7 +190,8 @@ void attempt_write_fields(struct buf *b, const struct leg *leg) {
 static void write_head(struct buf *b, const struct leg *leg) {
     const struct exchange *x = leg->x;
     const struct service_options *o = leg->service->options;
-    buf_bytes(b, x->request.method_text);
+    buf_bytes(b, leg->changes && leg->changes->method.len ? leg->changes->method
+                                                          : x->request.method_text);
     buf_char(b, ' ');
     write_path(b, leg);
     buf_literal(b, " HTTP/1.1\r\nHost: ");
@@ -170,7 +201,7 @@ static void write_head(struct buf *b, const struct leg *leg) {
         buf_string(b, o->endpoints[leg->endpoint].authority);
     buf_literal(b, "\r\n");
     attempt_write_fields(b, leg);
-    write_framing(b, x);
+    write_framing(b, leg);
     buf_literal(b, "\r\n");
 }
 
@@ -185,7 +216,7 @@ static void send_framed(struct leg *leg, struct bytes head, struct bytes piece, 
     int n = 0;
     if (head.len)
         iov[n++] = (struct iovec){(void *)head.at, head.len};
-    bool chunked = x->request.framing == HTTP1_BODY_CHUNKED;
+    bool chunked = x->request.framing == HTTP1_BODY_CHUNKED && !has_own_body(leg);
     if (piece.len) {
         if (chunked)
             iov[n++] =
@@ -220,7 +251,7 @@ static struct swg_step tell_progress(struct leg *leg) {
 void attempt_send_kept(struct leg *leg) {
     struct exchange *x = leg->x;
     if (!leg->up || leg->body_sent)
-        return;
+        return; /* a body of its own was sent with the head */
     struct bytes rest = {0};
     if (!x->kept_dropped && leg->kept_sent < x->kept.len) {
         rest = (struct bytes){x->kept.at + leg->kept_sent, x->kept.len - leg->kept_sent};
@@ -293,7 +324,7 @@ void attempt_begin(struct leg *leg) {
     struct exchange *x = leg->x;
     struct worker *w = x->worker;
     struct target *target = leg->service->targets[leg->endpoint];
-    bool once = !http_method_is_idempotent(x->request.method);
+    bool once = !http_method_is_idempotent(leg_method(leg));
     int os_error = 0;
     leg->body_sent = false;
     leg->kept_sent = 0;
@@ -315,8 +346,9 @@ void attempt_begin(struct leg *leg) {
         (void)swg_call_on_connected(&leg->call, exchange_now(x));
     struct bytes kept = {x->kept.at, x->kept.len};
     leg->kept_sent = kept.len;
-    leg->body_sent = x->upload_done;
-    send_framed(leg, buf_view(&head), kept, leg->body_sent);
+    leg->body_sent = x->upload_done || has_own_body(leg);
+    send_framed(leg, buf_view(&head), has_own_body(leg) ? leg->changes->body : kept,
+                leg->body_sent);
     struct swg_step step = tell_progress(leg);
     bool resume = x->upload_paused && !x->client->feeding && attempt_wants_body(x);
     if (resume && step.action == SWG_DO_WAIT) {

@@ -43,17 +43,28 @@ struct tier_work {
     void (*cancel)(struct tier_work *);
 };
 
+/* What a service tier sends otherwise than it came; in the exchange's arena. */
+struct leg_changes {
+    struct bytes method; /* len 0: the request's own */
+    struct bytes body;   /* the whole of it; at NULL: the request's own */
+    struct bytes lines;  /* added to the fields */
+    uint32_t header_count;
+    const struct header_value *headers; /* those of the request with these names are left out */
+    bool own_query;                     /* the path has one, in place of the request's */
+};
+
 struct leg {
     struct swg_call call;
     struct exchange *x;
     struct leg *parent; /* whose service tier this leg is */
     struct service *service;
-    struct upstream *up;    /* under way, relaying, or holding an answer back */
-    const char *path;       /* replaces the request's path; NULL: the request's own */
-    uint64_t wake_ns;       /* when the call wants to be woken */
-    uint32_t endpoint;      /* of the running attempt */
-    uint32_t tier;          /* being tried */
-    struct tier_work *work; /* of that tier; NULL: none */
+    struct upstream *up;               /* under way, relaying, or holding an answer back */
+    const char *path;                  /* replaces the request's path; NULL: the request's own */
+    const struct leg_changes *changes; /* NULL: none */
+    uint64_t wake_ns;                  /* when the call wants to be woken */
+    uint32_t endpoint;                 /* of the running attempt */
+    uint32_t tier;                     /* being tried */
+    struct tier_work *work;            /* of that tier; NULL: none */
     bool awaits_body;       /* that tier begins with the body (tier_options.needs_body) */
     bool body_sent;         /* the whole request is with `up` */
     bool over;              /* its call has finished */
@@ -199,6 +210,8 @@ struct origin {
 };
 struct origin exchange_origin(const struct exchange *);
 
+/* The method that this leg's request has. */
+enum http_method leg_method(const struct leg *);
 void attempt_begin(struct leg *);
 /* The field lines that every attempt of it has, but for Host and what frames it. */
 void attempt_write_fields(struct buf *, const struct leg *);

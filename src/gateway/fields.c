@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include "gateway/options.h"
+
 static struct field_set repeat_drop, request_drop, options_drop, fetch_drop, response_drop;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -111,6 +113,28 @@ void fields_copy(struct buf *out, const struct http1_head *head, const char *hea
     }
     if (run)
         buf_append(out, run, (size_t)(head_end - run));
+}
+
+static bool is_named(const struct header_value *all, uint32_t count, struct bytes name) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (bytes_equal_nocase(name, bytes_of(all[i].name)))
+            return true;
+    }
+    return false;
+}
+
+void fields_copy_but(struct buf *out, const struct http1_head *head, const struct field_set *drop,
+                     bool nominated, const struct header_value *but, uint32_t count) {
+    for (uint16_t i = 0; i < head->field_count; i++) {
+        const struct http_field *f = &head->fields[i];
+        if (field_set_has(drop, f->id) || (nominated && fields_is_nominated(head, f->name)) ||
+            is_named(but, count, f->name))
+            continue;
+        buf_bytes(out, f->name);
+        buf_literal(out, ": ");
+        buf_bytes(out, f->value);
+        buf_literal(out, "\r\n");
+    }
 }
 
 struct bytes fields_find(const struct http1_head *head, enum http_field_id id) {

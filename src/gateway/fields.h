@@ -43,6 +43,11 @@ bool fields_is_nominated(const struct http1_head *, struct bytes name);
 void fields_copy(struct buf *, const struct http1_head *, const char *head_end,
                  const struct field_set *drop, bool nominated);
 
+struct header_value;
+/* The same without those that have one of these names. */
+void fields_copy_but(struct buf *, const struct http1_head *, const struct field_set *drop,
+                     bool nominated, const struct header_value *but, uint32_t count);
+
 /* The first field with this id; at NULL if there is none. */
 struct bytes fields_find(const struct http1_head *, enum http_field_id);
 

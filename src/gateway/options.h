@@ -115,8 +115,12 @@ struct queue_options {
 /* "stale" …, as in the configuration and in names of tiers. */
 const char *tier_kind_word(enum tier_kind);
 
+struct template;
+
 struct header_value {
-    const char *name, *value;
+    const char *name, *value;      /* value NULL: the field is taken away */
+    const struct template *filled; /* the value, where it has holes; else NULL */
+    bool secret;                   /* never shown */
 };
 
 struct tier_options {
@@ -131,13 +135,23 @@ struct tier_options {
         } stale;
         struct {
             const char *service; /* by name; always one that exists */
-            const char *path;    /* replaces the path; NULL: the request's own */
+            const char *path;    /* replaces the path; NULL: the request's own. With a query of
+                                    its own: instead of the request's */
+            const struct template *path_filled; /* the same, where it has holes */
+            const char *method;                 /* NULL: the request's */
+            const char *set_json;               /* a merge patch (RFC 7396) of the body; or NULL */
+            const struct template *set_filled;
+            uint32_t header_count;
+            const struct header_value *headers;
         } service;
         struct queue_options queue;
         struct {
             int status;
             const char *content_type;
             struct bytes body;
+            const char *file;              /* the body came from there; or NULL */
+            const struct template *filled; /* the body, where it has holes; else NULL */
+            bool of_caller;                /* has the caller's own words somewhere */
             uint32_t header_count;
             const struct header_value *headers;
         } fixed;

@@ -256,8 +256,8 @@ static void take_heads(struct upstream *u, const char *data, size_t len) {
     for (;;) {
         struct http1_head head = {.fields = u->worker->response_fields};
         size_t used = 0;
-        enum http1_error e = http1_parse_response(data, len, u->in_seen, leg->x->request.method,
-                                                  &limits, &head, &used);
+        enum http1_error e =
+            http1_parse_response(data, len, u->in_seen, leg_method(leg), &limits, &head, &used);
         if (e == HTTP1_OK && !used) { /* more must come */
             u->in_seen = (uint32_t)len;
             if (u->in && data >= u->in && data <= u->in + u->in_len) {
@@ -335,8 +335,7 @@ void upstream_release_held(struct upstream *u) {
     u->in_len = u->in_size = 0;
     u->state = UPSTREAM_BODY;
     leg->held = false;
-    enum http1_error e =
-        http1_parse_response(in, len, 0, leg->x->request.method, &limits, &head, &used);
+    enum http1_error e = http1_parse_response(in, len, 0, leg_method(leg), &limits, &head, &used);
     if (e == HTTP1_OK && used) {
         relay_head(leg, &head, in + used - 2);
         if (u->leg == leg) {

@@ -215,3 +215,7 @@ struct value value_read(struct exchange *x, const struct value_source *s) {
         return text_value(bytes_of(s->otherwise));
     return v;
 }
+
+struct value value_of(void *exchange, const struct value_source *s) {
+    return value_read(exchange, s);
+}

@@ -73,6 +73,8 @@ bool value_source_is_callers(const struct value_source *);
 /* Body values need the whole body: they are MISSING while it is not here, where
  * it was too long to be kept, and where it is no JSON. */
 struct value value_read(struct exchange *, const struct value_source *);
+/* The same for templates (template_reader). */
+struct value value_of(void *exchange, const struct value_source *);
 /* What reading has parsed. */
 void value_forget(struct exchange *);
 

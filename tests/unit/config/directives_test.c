@@ -36,6 +36,12 @@ static const char *companions(const char *path) {
         return "rate_limit: {rate: 1000/s, burst: %s}";
     if (!strcmp(path, "services.*.fallback[].service.path"))
         return "fallback: [{service: {name: shop-small, path: %s}}]";
+    if (!strcmp(path, "services.*.fallback[].service.method"))
+        return "fallback: [{service: {name: shop-small, method: %s}}]";
+    if (!strcmp(path, "services.*.fallback[].service.set_json"))
+        return "fallback: [{service: {name: shop-small, set_json: %s}}]";
+    if (!strcmp(path, "services.*.fallback[].service.set_headers"))
+        return "fallback: [{service: {name: shop-small, set_headers: %s}}]";
     if (!strcmp(path, "services.*.fallback[].share"))
         return "fallback: [{stale: {}, share: %s}]";
     if (!strcmp(path, "services.*.fallback[].time"))
@@ -104,6 +110,8 @@ static void load_with(const struct directive *d, const char *value) {
         snprintf(quoted, sizeof quoted, "\"%s\"", value);
         value = quoted;
     }
+    if (d->type == &type_body_file) /* one that is there */
+        value = "/etc/passwd";
     write_file(&text, d, value);
     if (load(buf_cstr(&text)) != 0) {
         config_report_print(&report, stderr);
