@@ -218,6 +218,18 @@ const struct directive directives[] = {
     {"services.*.timeout.keep_alive", &type_duration, SERVICE(transport.keep_alive_ns), MS(1),
      H(24), "4s", OFF, .help = "How long an unused connection to the service is kept."},
 
+    {"services.*.first_token", &type_duration, SERVICE(transport.first_token_ns), MS(1), YEAR,
+     "off", OFF,
+     .help = "Of a streamed answer of a language model: from the request being sent to the first "
+             "event with content. Until then the client gets nothing, and a failure is followed by "
+             "a retry or the fallback. Takes the place of timeout.first_byte.",
+     .example = "20s"},
+    {"services.*.token_idle", &type_duration, SERVICE(transport.token_idle_ns), MS(1), YEAR, "off",
+     OFF,
+     .help = "Of the same, later: how long no event with data may come. Then the stream ends with "
+             "an error event.",
+     .example = "15s"},
+
     {"services.*.retry", &type_group, NO_FIELD, .help = "When and how an attempt is repeated."},
     {"services.*.retry.max",
      &type_count,
@@ -464,8 +476,6 @@ const struct directive directives[] = {
     LATER("services.*.hedge"),
     LATER("services.*.shadow"),
     LATER("services.*.tls"),
-    LATER("services.*.first_token"),
-    LATER("services.*.token_idle"),
     LATER("services.*.read_only"),
     LATER("services.*.essential"),
 

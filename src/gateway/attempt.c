@@ -11,6 +11,7 @@
 #include "gateway/exchange.h"
 #include "gateway/fields.h"
 #include "gateway/queueing.h"
+#include "gateway/token_stream.h"
 
 /* ---- the head ------------------------------------------------------------ */
 
@@ -237,13 +238,22 @@ static void send_framed(struct leg *leg, struct bytes head, struct bytes piece, 
         io_abort(&leg->up->stream); /* no memory: never a shortened request */
 }
 
+/* Where first_token rules (plan.c), it is for streams: the time that a whole
+ * answer takes before its first byte is all of the time it takes. */
+struct swg_step attempt_sent(struct leg *leg) {
+    struct exchange *x = leg->x;
+    if (leg->service->options->transport.first_token_ns != SWG_OFF && !token_stream_is_asked_for(x))
+        return swg_call_on_upload(&leg->call, false, exchange_now(x));
+    return swg_call_on_sent(&leg->call, exchange_now(x));
+}
+
 /* The clocks of the call stand still while the body is on its way, however long
  * it is; that it moves at all is watched by the idle limit. */
 static struct swg_step tell_progress(struct leg *leg) {
     struct exchange *x = leg->x;
     uint64_t now = exchange_now(x);
     if (leg->body_sent && !io_pending(&leg->up->stream) && leg->up->state != UPSTREAM_CONNECTING)
-        return swg_call_on_sent(&leg->call, now);
+        return attempt_sent(leg);
     bool caller = !x->upload_done && !x->expects_continue;
     return swg_call_on_upload(&leg->call, caller, now);
 }

@@ -10,6 +10,7 @@
 #include "gateway/inner.h"
 #include "gateway/metrics.h"
 #include "gateway/queueing.h"
+#include "gateway/token_stream.h"
 #include "gateway/value.h"
 
 enum {
@@ -326,8 +327,9 @@ void exchange_set_timer(struct exchange *x) {
     }
     if (x->waiting_for_cache && x->wait_until_ns < due)
         due = x->wait_until_ns;
-    uint64_t idle = idle_due_ns(x);
+    uint64_t idle = idle_due_ns(x), token = token_stream_due_ns(x);
     due = idle < due ? idle : due;
+    due = token < due ? token : due;
     if (due != x->timer.due_ns)
         io_timer_set(x->worker->io, &x->timer, due);
 }
@@ -357,7 +359,7 @@ static void on_idle(struct exchange *x) {
     if (attempt_is_stuck(x))
         attempt_failed(x->leg, SWG_TIMED_OUT);
     else if (x->answer == ANSWER_BODY && x->leg->up && !pending && !x->tunnel)
-        relay_end(x->leg, false);
+        relay_timed_out(x->leg);
     else if (x->answer == ANSWER_NONE) {
         for (struct leg *leg = x->leg; leg; leg = leg->parent)
             leg_cancel(leg);
@@ -389,6 +391,8 @@ static void on_timer(struct io_timer *t) {
     }
     if (pace_due_ns(&x->pace) <= exchange_now(x))
         upload_broken(x, 408, "body_too_slow", "The request's body came too slowly.");
+    else if (token_stream_due_ns(x) <= exchange_now(x))
+        relay_timed_out(x->leg);
     else if (idle_due_ns(x) <= exchange_now(x) && is_idle(x))
         on_idle(x);
     else
@@ -732,7 +736,7 @@ static void upload_finished(struct exchange *x) {
         return;
     attempt_send_end(leg);
     if (leg->up->state == UPSTREAM_HEAD && !io_pending(&leg->up->stream))
-        leg_run(leg, swg_call_on_sent(&leg->call, exchange_now(x)));
+        leg_run(leg, attempt_sent(leg));
     else
         leg_run(leg, swg_call_on_upload(&leg->call, false, exchange_now(x)));
 }
@@ -822,6 +826,7 @@ void exchange_client_drained(struct exchange *x) {
     if (leg && leg->up && leg->up->paused) {
         leg->up->paused = false;
         io_want_data(&leg->up->stream, true);
+        token_stream_resumed(x);
     }
 }
 
@@ -857,6 +862,7 @@ void exchange_finish(struct exchange *x, bool whole) {
     value_forget(x);
     if (x->question)
         x->question->cancel(x->question);
+    token_stream_done(x);
     c->exchange = NULL;
     plan_release(x->plan);
     x->plan = NULL;

@@ -142,11 +142,12 @@ struct exchange {
     bool body_is_no_json;
 
     /* a write that may be queued (queueing.h) */
-    struct bytes write_key;     /* Idempotency-Key; at NULL: it may not */
-    struct bytes write_lane;    /* what it must not overtake; empty: nothing */
-    bool own_key;               /* the client has sent none */
-    const char *queue_refusal;  /* why it could not be queued */
-    struct tier_work *question; /* to the outbox, under way, for a request that has no leg */
+    struct bytes write_key;      /* Idempotency-Key; at NULL: it may not */
+    struct bytes write_lane;     /* what it must not overtake; empty: nothing */
+    bool own_key;                /* the client has sent none */
+    const char *queue_refusal;   /* why it could not be queued */
+    struct tier_work *question;  /* to the outbox, under way, for a request that has no leg */
+    struct token_stream *tokens; /* NULL: the answer has been none so far */
 
     struct inner *inner; /* whose request this is, where it is our own; NULL: a client's */
 
@@ -220,6 +221,8 @@ void attempt_send_kept(struct leg *);
 /* One more piece of the body, straight from the client. */
 void attempt_send_piece(struct leg *, struct bytes piece);
 void attempt_send_end(struct leg *);
+/* The whole request has been handed to the kernel. */
+struct swg_step attempt_sent(struct leg *);
 /* No head came, and none will: tells the call, and goes on as that says. */
 void attempt_failed(struct leg *, enum swg_answer_kind);
 /* Whether it is the upstream that does not take what is sent to it. */
@@ -236,6 +239,8 @@ void relay_interim(struct leg *, const struct http1_head *, const char *head_end
 void relay_data(struct leg *, const char *data, size_t len);
 /* The upstream ended: the end of an until-close body, or a break. */
 void relay_end(struct leg *, bool clean);
+/* It was silent for too long. */
+void relay_timed_out(struct leg *);
 
 /* ---- reply.c: answers of our own ---- */
 

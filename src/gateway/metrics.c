@@ -10,6 +10,7 @@
 #include "gateway/gateway.h"
 #include "gateway/queue.h"
 #include "gateway/request_log.h"
+#include "gateway/token_stream.h"
 
 enum { TIERS_MAX = 32, STATUSES = 600 };
 
@@ -299,7 +300,7 @@ void metrics_of_exchange(struct exchange *x, bool whole) {
         histogram_observe(remembered(&s->duration[method], all->family[FAMILY_DURATION],
                                      (const char *[]){s->name, http_method_name(method)}),
                           worker, took_ns);
-        if (!whole && x->answer == ANSWER_BODY)
+        if ((!whole && x->answer == ANSWER_BODY) || (x->tokens && x->tokens->cut))
             counter_add(
                 remembered(&s->broken, all->family[FAMILY_BROKEN], (const char *[]){s->name}),
                 worker, 1);

@@ -62,6 +62,8 @@ struct endpoint_options {
 struct transport_options {
     uint64_t idle_ns;         /* nothing moves in a relayed body; default 60 s */
     uint64_t upgrade_idle_ns; /* nothing moves in an upgraded connection; default 1 h */
+    uint64_t first_token_ns;  /* from the request to the first token of a stream; default off */
+    uint64_t token_idle_ns;   /* no token of a stream; default off */
     uint64_t keep_alive_ns;   /* an idle upstream connection is kept so long; default 4 s */
     uint32_t body_keep;       /* request body bytes kept for a retry; default 64 KiB */
     bool preserve_host;       /* send the client's Host; default true */

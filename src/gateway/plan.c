@@ -32,9 +32,11 @@ static bool make_targets(struct service *s, struct service *old, uint32_t worker
 }
 
 static int make_policy(struct service *s, struct service *old, uint64_t seed, uint64_t now_ns) {
-    const struct swg_policy_options *o = &s->options->policy;
-    enum swg_error e = old ? swg_policy_renew(&s->policy, old->policy, o, seed, now_ns)
-                           : swg_policy_create(&s->policy, o, seed, now_ns);
+    struct swg_policy_options o = s->options->policy;
+    if (s->options->transport.first_token_ns != SWG_OFF) /* see token_stream.h */
+        o.timeout.first_byte_ns = s->options->transport.first_token_ns;
+    enum swg_error e = old ? swg_policy_renew(&s->policy, old->policy, &o, seed, now_ns)
+                           : swg_policy_create(&s->policy, &o, seed, now_ns);
     return e == SWG_OK ? 0 : e == SWG_ERR_NOMEM ? -ENOMEM : -EINVAL;
 }
 

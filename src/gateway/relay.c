@@ -9,6 +9,7 @@
 #include "gateway/caching.h"
 #include "gateway/exchange.h"
 #include "gateway/fields.h"
+#include "gateway/token_stream.h"
 
 enum {
     PIECES = 20, /* chunks gathered for one write */
@@ -17,11 +18,13 @@ enum {
 
 /* ---- the head ------------------------------------------------------------ */
 
-static enum http1_framing framing_to_client(const struct exchange *x,
-                                            const struct http1_head *head) {
+static enum http1_framing framing_to_client(const struct leg *leg, const struct http1_head *head) {
+    const struct exchange *x = leg->x;
+    /* what may end with an event of our own has a length that nobody knows */
+    bool open_end = token_stream_passes(leg) && x->request.minor;
     if (x->head_only || head->status == 204 || head->status == 304)
         return HTTP1_BODY_NONE;
-    if (head->framing == HTTP1_BODY_LENGTH || head->framing == HTTP1_BODY_NONE)
+    if ((head->framing == HTTP1_BODY_LENGTH && !open_end) || head->framing == HTTP1_BODY_NONE)
         return head->framing;
     return x->request.minor ? HTTP1_BODY_CHUNKED : HTTP1_BODY_UNTIL_CLOSE;
 }
@@ -63,7 +66,7 @@ void relay_head(struct leg *leg, const struct http1_head *head, const char *head
         leg_answered_by_tier(leg->parent);
     x->status = head->status;
     x->tunnel = head->status == 101;
-    x->out_framing = framing_to_client(x, head);
+    x->out_framing = framing_to_client(leg, head);
     if (x->out_framing == HTTP1_BODY_UNTIL_CLOSE || (!x->upload_done && head->status >= 400))
         x->close_client = true;
     write_status(&b, head);
@@ -146,6 +149,8 @@ static bool gather_send(struct exchange *x, struct gather *g) {
 static void finish_body(struct leg *leg, struct gather *g) {
     struct exchange *x = leg->x;
     struct upstream *u = leg->up;
+    if (token_stream_passes(leg) && x->tokens->tail.len)
+        gather_piece(g, buf_view(&x->tokens->tail), x->out_framing == HTTP1_BODY_CHUNKED);
     if (x->out_framing == HTTP1_BODY_CHUNKED) {
         uint32_t len = u->body.trailers ? u->body.trailers_len : 0;
         g->iov[g->count++] = (struct iovec){(void *)"0\r\n", 3};
@@ -164,6 +169,54 @@ static void finish_body(struct leg *leg, struct gather *g) {
     (void)swg_call_on_end(&leg->call, true, exchange_now(x));
     leg->over = true;
     exchange_finish(x, sent);
+}
+
+/* Events that are whole. What began with an earlier piece goes at once, because
+ * its place is needed. */
+static bool gather_events(struct exchange *x, struct gather *g, struct bytes piece) {
+    struct token_stream *t = x->tokens;
+    bool chunked = x->out_framing == HTTP1_BODY_CHUNKED, sent = true;
+    size_t whole = token_stream_take(t, piece, exchange_now(x));
+    if (whole) {
+        if (g->pieces > PIECES - 2)
+            sent = gather_send(x, g);
+        bool had_tail = t->tail.len > 0;
+        if (had_tail)
+            gather_piece(g, buf_view(&t->tail), chunked);
+        gather_piece(g, (struct bytes){piece.at, whole}, chunked);
+        if (had_tail)
+            sent = gather_send(x, g) && sent;
+        buf_clear(&t->tail);
+    }
+    token_stream_keep(t, (struct bytes){piece.at + whole, piece.len - whole});
+    return sent;
+}
+
+/* A stream that does not come to its own end gets one: true if the client has
+ * it. */
+static bool end_stream(struct leg *leg) {
+    struct exchange *x = leg->x;
+    char memory[4096];
+    struct buf event;
+    struct gather g;
+    if (!token_stream_passes(leg) || x->answer != ANSWER_BODY || x->out_head.len ||
+        (x->out_framing != HTTP1_BODY_CHUNKED && x->out_framing != HTTP1_BODY_UNTIL_CLOSE))
+        return false;
+    buf_init_fixed(&event, memory, sizeof memory);
+    token_stream_write_end(x->tokens, &event);
+    if (event.failed)
+        return false;
+    g.count = g.pieces = 0;
+    if (event.len)
+        gather_piece(&g, buf_view(&event), x->out_framing == HTTP1_BODY_CHUNKED);
+    if (x->out_framing == HTTP1_BODY_CHUNKED)
+        g.iov[g.count++] = (struct iovec){(void *)"0\r\n\r\n", 5};
+    x->out_bytes += event.len;
+    if (!gather_send(x, &g))
+        return false;
+    x->answer = ANSWER_WHOLE;
+    x->tokens->cut = true;
+    return true;
 }
 
 static void pause_if_slow(struct leg *leg) {
@@ -220,7 +273,10 @@ void relay_data(struct leg *leg, const char *data, size_t len) {
         caching_data(x, payload);
         if (x->inner)
             inner_data(x->inner, payload);
-        if (x->out_framing != HTTP1_BODY_NONE)
+        if (token_stream_passes(leg)) {
+            if (!gather_events(x, &g, payload))
+                break;
+        } else if (x->out_framing != HTTP1_BODY_NONE)
             gather_piece(&g, payload, x->out_framing == HTTP1_BODY_CHUNKED);
         if (g.pieces == PIECES && !gather_send(x, &g))
             break;
@@ -248,7 +304,8 @@ void relay_end(struct leg *leg, bool clean) {
         u->eof = true;
         return;
     }
-    bool whole = clean && (x->tunnel || u->body.framing == HTTP1_BODY_UNTIL_CLOSE);
+    bool whole = clean && (x->tunnel || u->body.framing == HTTP1_BODY_UNTIL_CLOSE) &&
+                 !(token_stream_passes(leg) && token_stream_is_cut(x->tokens));
     if (whole && !x->tunnel) {
         struct gather g;
         g.count = g.pieces = 0;
@@ -256,10 +313,17 @@ void relay_end(struct leg *leg, bool clean) {
         finish_body(leg, &g);
         return;
     }
+    bool told = !whole && end_stream(leg);
     leg->up = NULL;
     upstream_close(u);
     caching_end(x, false);
     (void)swg_call_on_end(&leg->call, whole, exchange_now(x));
     leg->over = true;
-    exchange_finish(x, whole);
+    exchange_finish(x, whole || told);
+}
+
+void relay_timed_out(struct leg *leg) {
+    if (token_stream_passes(leg))
+        leg->x->tokens->timed_out = true;
+    relay_end(leg, false);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "gateway/exchange.h"
+#include "gateway/token_stream.h"
 
 /* A parked connection older than this is not used for a request that may not
  * be sent twice: its other end may be closing it at this moment. */
@@ -162,6 +163,17 @@ static bool keep_in(struct upstream *u, const char *data, size_t len) {
     return true;
 }
 
+/* `all`, which may be a part of `in`, and nothing else. */
+static bool keep_whole(struct upstream *u, struct bytes all) {
+    if (!(u->in && all.at >= u->in && all.at < u->in + u->in_size)) {
+        u->in_len = 0;
+        return keep_in(u, all.at, all.len);
+    }
+    memmove(u->in, all.at, all.len);
+    u->in_len = (uint32_t)all.len;
+    return true;
+}
+
 /* "Keep-Alive: timeout=5": the server will close then; we want to be earlier. */
 static void heed_keep_alive(struct upstream *u, struct bytes value) {
     struct bytes element;
@@ -205,6 +217,60 @@ static bool is_whole(struct upstream *u, const char *data, size_t len) {
     return body.done && !len;
 }
 
+/* ---- answers that wait for their first token ------------------------------- */
+
+/* It has come: now there is an answer. */
+static void first_token_came(struct upstream *u) {
+    struct leg *leg = u->leg;
+    struct token_stream *t = leg->x->tokens;
+    struct swg_answer answer = {.kind = SWG_ANSWERED, .status = t->status};
+    struct swg_step step = swg_call_on_answer(&leg->call, &answer, exchange_now(leg->x));
+    if (step.action == SWG_DO_RELAY) {
+        leg->wake_ns = step.wake_ns;
+        token_stream_release(t, exchange_now(leg->x));
+        upstream_release_held(u);
+        return;
+    }
+    if (!step.abandon) {
+        leg->held = true;
+        u->state = UPSTREAM_HELD;
+        io_want_data(&u->stream, false);
+    }
+    leg_run(leg, step);
+}
+
+static void look_for_token(struct upstream *u, const char *data, size_t len) {
+    switch (token_stream_peek(u->leg->x->tokens, data, len)) {
+    case TOKEN_HOLD:
+        return;
+    case TOKEN_RELEASE:
+        first_token_came(u);
+        return;
+    case TOKEN_FAILED:
+        attempt_failed(u->leg, SWG_RESET);
+        return;
+    }
+}
+
+/* Nobody is told of the head before there is a token. */
+static void wait_for_token(struct upstream *u, struct bytes all, size_t used) {
+    struct leg *leg = u->leg;
+    if (!keep_whole(u, all)) {
+        attempt_failed(leg, SWG_UNAVAILABLE_LOCALLY);
+        return;
+    }
+    u->state = UPSTREAM_WAITING;
+    if (leg->service->options->transport.first_token_ns != SWG_OFF) {
+        /* known only now where the request did not ask for a stream */
+        struct swg_step step = swg_call_on_sent(&leg->call, exchange_now(leg->x));
+        leg->wake_ns = step.wake_ns;
+        exchange_set_timer(leg->x);
+    }
+    look_for_token(u, u->in + used, all.len - used);
+}
+
+/* ---- heads ------------------------------------------------------------------ */
+
 /* The final head of an answer: asks the call what to do with it. */
 static void on_head(struct upstream *u, const struct http1_head *head, struct bytes all,
                     size_t used) {
@@ -219,6 +285,10 @@ static void on_head(struct upstream *u, const struct http1_head *head, struct by
     http1_body_init(&u->body, head->framing, head->content_length, NULL, 0);
     u->keep = head->keep_alive && head->framing != HTTP1_BODY_UNTIL_CLOSE;
     u->state = UPSTREAM_BODY;
+    if (token_stream_begin(leg, head)) {
+        wait_for_token(u, all, used);
+        return;
+    }
     const char *rest = all.at + used;
     size_t rest_len = all.len - used;
     struct swg_step step = swg_call_on_answer(&leg->call, &answer, exchange_now(leg->x));
@@ -295,14 +365,8 @@ static void take_heads(struct upstream *u, const char *data, size_t len) {
 
 bool upstream_hold(struct upstream *u, struct bytes all) {
     io_want_data(&u->stream, false);
-    if (!(u->in && all.at >= u->in && all.at < u->in + u->in_size)) {
-        u->in_len = 0;
-        if (!keep_in(u, all.at, all.len))
-            return false;
-    } else {
-        memmove(u->in, all.at, all.len);
-        u->in_len = (uint32_t)all.len;
-    }
+    if (!keep_whole(u, all))
+        return false;
     u->state = UPSTREAM_HELD;
     return true;
 }
@@ -359,7 +423,7 @@ static void on_connect(struct io_stream *s) {
         struct leg *leg = u->leg;
         struct swg_step step = swg_call_on_connected(&leg->call, exchange_now(leg->x));
         if (leg->body_sent && !io_pending(s))
-            step = swg_call_on_sent(&leg->call, exchange_now(leg->x));
+            step = attempt_sent(leg);
         leg_run(leg, step);
     }
 }
@@ -382,6 +446,13 @@ static void on_data(struct io_stream *s, const char *data, size_t len) {
         }
         return;
     }
+    if (u->state == UPSTREAM_WAITING) {
+        if (keep_in(u, data, len))
+            look_for_token(u, data, len);
+        else
+            attempt_failed(u->leg, SWG_UNAVAILABLE_LOCALLY);
+        return;
+    }
     relay_data(u->leg, data, len);
 }
 
@@ -395,7 +466,7 @@ static void on_drain(struct io_stream *s) {
         leg->x->upload_paused = false;
         client_resume_upload(leg->x->client);
     } else if (leg->body_sent && u->state == UPSTREAM_HEAD)
-        leg_run(leg, swg_call_on_sent(&leg->call, exchange_now(leg->x)));
+        leg_run(leg, attempt_sent(leg));
     else
         attempt_send_kept(leg);
 }
@@ -417,6 +488,9 @@ static void on_end(struct io_stream *s, enum io_end end, int os_error) {
         break;
     case UPSTREAM_HEAD:
         attempt_failed(leg, u->reused && !u->got_bytes ? SWG_RESET_IDLE : SWG_RESET);
+        break;
+    case UPSTREAM_WAITING:
+        attempt_failed(leg, SWG_RESET);
         break;
     case UPSTREAM_BODY:
     case UPSTREAM_TUNNEL:

@@ -11,9 +11,10 @@ struct leg;
 
 enum upstream_state {
     UPSTREAM_CONNECTING,
-    UPSTREAM_HEAD, /* waiting for, or in, a head */
-    UPSTREAM_BODY, /* relaying */
-    UPSTREAM_HELD, /* a whole head is in `in`; nothing is read */
+    UPSTREAM_HEAD,    /* waiting for, or in, a head */
+    UPSTREAM_BODY,    /* relaying */
+    UPSTREAM_WAITING, /* for the first token: what came is in `in` (token_stream.h) */
+    UPSTREAM_HELD,    /* a whole head is in `in`; nothing is read */
     UPSTREAM_TUNNEL,
     UPSTREAM_PARKED, /* in the pool */
     UPSTREAM_DEAD,
