@@ -17,6 +17,7 @@
 #include "cli/names.h"
 #include "gateway/health.h"
 #include "gateway/history.h"
+#include "gateway/stores.h"
 #include "gateway/worker.h"
 #include "loop/listener.h"
 #include "loop/signals.h"
@@ -188,6 +189,8 @@ static void lanes_end(struct server *s) {
         if (s->lanes[i].worker)
             worker_abort_all(s->lanes[i].worker);
     }
+    if (s->gateway)
+        stores_stop(s->gateway->stores);
     for (uint32_t i = 0; i < s->lane_count; i++) {
         if (s->lanes[i].loop)
             loop_turn(s->lanes[i].loop, 0);

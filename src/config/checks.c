@@ -16,6 +16,7 @@ static void check_timeouts(struct fill *, const struct draft *, const char *name
 static void check_retry(struct fill *, const struct draft *, const char *name);
 static void check_bulkhead(struct fill *, const struct draft *, const char *name);
 static void check_tiers(struct fill *, const struct draft *, const char *name);
+static void check_store(struct fill *, const struct draft *, const char *name);
 static void check_depends(struct fill *);
 static void check_chains(struct fill *);
 static void check_wanted(struct fill *);
@@ -70,6 +71,7 @@ static void check_service(struct fill *f, const struct draft *draft) {
     check_retry(f, draft, name);
     check_bulkhead(f, draft, name);
     check_tiers(f, draft, name);
+    check_store(f, draft, name);
 }
 
 static void check_timeouts(struct fill *f, const struct draft *draft, const char *name) {
@@ -118,6 +120,14 @@ static void check_bulkhead(struct fill *f, const struct draft *draft, const char
         report_warning(f->report, wait, "queue too",
                        "services.%s.bulkhead.wait is set, but queue is 0: there is nowhere to wait",
                        name);
+}
+
+static void check_store(struct fill *f, const struct draft *draft, const char *name) {
+    const struct cache_options *c = &draft->options.cache;
+    const struct node *at = named_at(&draft->named, "services.*.cache.store");
+    if (c->enabled && c->store == CACHE_STORE_DISK && !f->options->cache_disk.path)
+        report_error(f->report, at, "cache_disk, as in cache_disk: {path: /var/cache/switchgear}",
+                     NULL, "services.%s.cache.store is disk, and no disk is configured", name);
 }
 
 static void check_tiers(struct fill *f, const struct draft *draft, const char *name) {

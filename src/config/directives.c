@@ -61,8 +61,10 @@ static const struct choice balance_choices[] = {{"least_request", SWG_LEAST_REQU
                                                 {0}};
 static const struct choice per_choices[] = {
     {"service", false, false}, {"client", true, false}, {0}};
-static const struct choice store_choices[] = {
-    {"memory", 0, false}, {"disk", 0, true}, {"redis", 0, true}, {0}};
+static const struct choice store_choices[] = {{"memory", CACHE_STORE_MEMORY, false},
+                                              {"disk", CACHE_STORE_DISK, false},
+                                              {"redis", CACHE_STORE_REDIS, true},
+                                              {0}};
 
 const struct directive directives[] = {
     /* ---- the process ------------------------------------------------------ */
@@ -113,6 +115,29 @@ const struct directive directives[] = {
              "writes are encrypted at rest (AES-256-GCM). Several, apart by white space: the first "
              "encrypts, all decrypt, so that a new one can be put in front.",
      .example = "\"${SWITCHGEAR_STORE_KEY:-}\""},
+    {"cache_entries",
+     &type_count,
+     TOP(cache_entries),
+     1000,
+     UINT32_MAX,
+     "off",
+     {"off", 0, false},
+     .help = "How many answers may be kept in memory."},
+    {"cache_disk", &type_group, NO_FIELD, .flags = DIRECTIVE_RESTART,
+     .help = "Where services with `cache: {store: disk}` keep answers.",
+     .example = "{path: /var/cache/switchgear, bytes: 10GiB}"},
+    {"cache_disk.path", &type_text, TOP(cache_disk.path), .flags = DIRECTIVE_RESTART,
+     .help = "A directory of its own; made where it is missing. One process uses it.",
+     .example = "/var/cache/switchgear"},
+    {"cache_disk.bytes", &type_size, TOP(cache_disk.bytes), MIB(4), TIB(1), "1GiB",
+     .flags = DIRECTIVE_RESTART, .help = "What all answers there may take together."},
+    {"cache_disk.entries", &type_count, TOP(cache_disk.entries), 100, 1000000000, "1000000",
+     .flags = DIRECTIVE_RESTART,
+     .help = "How many answers there may be; each takes some 64 bytes of memory."},
+    {"cache_disk.timeout", &type_duration, TOP(cache_disk.timeout_ns), MS(1), S(10), "100ms",
+     .flags = DIRECTIVE_RESTART,
+     .help = "How long a request waits for the disk. After five in a row that waited in vain the "
+             "disk is not asked for a while."},
     {"share", &type_empty, NO_FIELD, .flags = DIRECTIVE_LATER},
     LATER("trace"),
     LATER("drills"),
@@ -368,8 +393,10 @@ const struct directive directives[] = {
      .default_text = "false",
      .help = "Whether the stale tier may serve answers that forbid it (must-revalidate and the "
              "like)."},
-    {"services.*.cache.store", &type_choice, NO_FIELD, .default_text = "memory",
-     .choices = store_choices, .help = "Where answers are kept."},
+    {"services.*.cache.store", &type_choice, SERVICE(cache.store), .default_text = "memory",
+     .choices = store_choices,
+     .help = "Where answers are kept besides memory, which is always asked first: on a disk "
+             "(cache_disk), where they outlast a restart."},
 
     {"services.*.health", &type_switched, SERVICE(health.enabled),
      .help = "Asks each endpoint by itself whether it is well; not done without this key.",

@@ -119,6 +119,7 @@ int cache_create(struct cache **out, size_t bytes_max, uint32_t shards) {
         return failed;
     }
     set_bound(c, bytes_max);
+    cache_limit_entries(c, 0);
     *out = c;
     return 0;
 }
@@ -132,6 +133,12 @@ void cache_destroy(struct cache *c) {
     memory_destroy(c->memory);
     free(c->shards);
     free(c);
+}
+
+void cache_limit_entries(struct cache *c, uint64_t entries_max) {
+    uint64_t each = entries_max ? entries_max / c->shard_count : UINT32_MAX;
+    each = each < 1 ? 1 : each > UINT32_MAX ? UINT32_MAX : each;
+    atomic_store_explicit(&c->shard_entries_max, (unsigned)each, memory_order_relaxed);
 }
 
 void cache_resize(struct cache *c, size_t bytes_max) {

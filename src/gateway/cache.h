@@ -49,6 +49,8 @@ int cache_create(struct cache **out, size_t bytes_max, uint32_t shards);
 void cache_destroy(struct cache *);
 /* Evicts down to a smaller bound at once, as far as entries are not in use. */
 void cache_resize(struct cache *, size_t bytes_max);
+/* And at most so many entries (0: no matter), an equal part of them in each shard. */
+void cache_limit_entries(struct cache *, uint64_t entries_max);
 
 /* ---- looking up -------------------------------------------------------- */
 
@@ -151,9 +153,39 @@ enum swg__storable cache_fill_commit(struct cache_flight **, uint64_t now_ns);
 enum swg__storable cache_fill_renewed(struct cache_flight **, const struct cache_request *,
                                       const struct cache_answer *, const struct swg__cache_terms *,
                                       const struct cache_entry *old, struct cache_entry **out);
+/* The same as commit; where it is stored, and not invalidated meanwhile, *out is
+ * the entry, to be released. */
+enum swg__storable cache_fill_commit_held(struct cache_flight **, uint64_t now_ns,
+                                          struct cache_entry **out);
 /* No answer to be stored came of it: SWG__FLIGHT_FAILED (the service failed),
  * SWG__FLIGHT_CANCELLED (this leader gave up), SWG__FLIGHT_UNSHARED. */
 void cache_abandon(struct cache_flight **, enum swg__flight_end, uint64_t now_ns);
+
+/* ---- other stores ------------------------------------------------------- */
+
+/* All there is to an entry; views into it. */
+struct cache_stored {
+    int status;
+    struct swg__freshness life;
+    bool has_last_modified;
+    int64_t last_modified_s;
+    struct bytes varied, etag, lines, body;
+};
+void cache_entry_describe(const struct cache_entry *, struct cache_stored *out);
+
+/* Puts in what another store has kept. The entry, held, or a newer one that is
+ * there already; NULL where it is not for this request, over, invalidated since
+ * the flight (which may be NULL, and goes on) began, or has no room. What it is
+ * told is checked as far as the cache itself relies on it: the lines are not. */
+struct cache_entry *cache_restore(struct cache *, const struct cache_flight *,
+                                  const struct cache_key *, const struct cache_request *,
+                                  const struct cache_stored *, uint64_t now_ns);
+/* Whether a request may have this entry now, as look_up says. */
+enum swg__usable cache_entry_usable(const struct cache_entry *, const struct cache_request *,
+                                    uint64_t now_ns);
+/* Whether it may be used instead of an error, as find_stale says. */
+bool cache_entry_on_error(const struct cache_entry *, uint64_t max_stale_ns, bool force,
+                          uint64_t now_ns);
 
 /* ---- entries ----------------------------------------------------------- */
 
@@ -161,6 +193,7 @@ void cache_abandon(struct cache_flight **, enum swg__flight_end, uint64_t now_ns
 void cache_entry_hold(struct cache_entry *);
 void cache_entry_release(struct cache_entry *); /* NULL is fine */
 
+const struct cache_key *cache_entry_key(const struct cache_entry *);
 int cache_entry_status(const struct cache_entry *);
 struct bytes cache_entry_lines(const struct cache_entry *); /* as in cache_answer */
 struct bytes cache_entry_body(const struct cache_entry *);

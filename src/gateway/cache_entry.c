@@ -18,6 +18,10 @@ void cache_entry_release(struct cache_entry *e) {
 
 /* ---- parts ------------------------------------------------------------- */
 
+const struct cache_key *cache_entry_key(const struct cache_entry *e) {
+    return &e->key;
+}
+
 int cache_entry_status(const struct cache_entry *e) {
     return e->status;
 }

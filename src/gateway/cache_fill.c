@@ -215,6 +215,12 @@ enum swg__storable cache_fill_commit(struct cache_flight **flight, uint64_t now_
     return *flight ? commit(flight, NULL, now_ns) : SWG__STORE_OK;
 }
 
+enum swg__storable cache_fill_commit_held(struct cache_flight **flight, uint64_t now_ns,
+                                          struct cache_entry **out) {
+    *out = NULL;
+    return *flight ? commit(flight, out, now_ns) : SWG__STORE_OK;
+}
+
 enum swg__storable cache_fill_renewed(struct cache_flight **flight,
                                       const struct cache_request *request,
                                       const struct cache_answer *answer,

@@ -35,6 +35,8 @@ static struct cache_flight **flights_of(struct cache_shard *s, uint64_t hash) {
     return &s->flights[(uint32_t)hash % CACHE_FLIGHT_BUCKETS];
 }
 
+static struct cache_entry *evict_here(struct cache_shard *);
+
 /* ---- entries ----------------------------------------------------------- */
 
 static bool is_variant_of(const struct cache_entry *e, uint64_t hash, const struct cache_key *key) {
@@ -62,7 +64,7 @@ struct cache_entry *cache_index_find(struct cache_shard *s, uint64_t hash,
             drop(s, at);
             continue;
         }
-        if ((!newest || e->life.at_ns > newest->life.at_ns) &&
+        if ((!newest || cache_entry_born_ns(e) > cache_entry_born_ns(newest)) &&
             cache_vary_matches(cache_entry_varied(e), request))
             newest = e;
         at = &e->next;
@@ -100,7 +102,7 @@ static void make_place(struct cache_shard *s, const struct cache_entry *e) {
         }
         if (variant) {
             variants++;
-            if (!oldest || old->life.at_ns < (*oldest)->life.at_ns)
+            if (!oldest || cache_entry_born_ns(old) < cache_entry_born_ns(*oldest))
                 oldest = at;
         }
         at = &old->next;
@@ -138,10 +140,21 @@ static void grow(struct cache *c, struct cache_shard *s) {
     memory_uncharge(c->memory, before);
 }
 
+/* Those in use are spared, so that for moments there may be some more. */
+static void make_number(struct cache_shard *s, uint32_t entries_max) {
+    while (swg__s3_count(&s->order) >= entries_max) {
+        struct cache_entry *e = evict_here(s);
+        if (!e)
+            return;
+        cache_entry_release(e);
+    }
+}
+
 void cache_index_insert(struct cache *c, struct cache_shard *s, struct cache_entry *e) {
     uint64_t hash = cache_hash(c, &e->key);
     e->order.hash = hash;
     make_place(s, e);
+    make_number(s, atomic_load_explicit(&c->shard_entries_max, memory_order_relaxed));
     struct cache_entry **to = bucket_of(s, hash);
     e->next = *to;
     *to = e;

@@ -78,10 +78,18 @@ struct cache {
     /* Set by resize, read by fills; either value will do for a fill that is
      * under way. Relaxed. */
     atomic_size_t entry_max;
+    /* Entries that one shard may have. Set by limit_entries, read by inserts; the
+     * same. Relaxed. */
+    atomic_uint shard_entries_max;
     uint64_t seed[2]; /* secret: places in tables cannot be chosen from outside */
     uint32_t shard_count;
     struct cache_shard *shards;
 };
+
+/* When the answer was made, on the monotonic clock, perhaps before its zero. */
+static inline int64_t cache_entry_born_ns(const struct cache_entry *e) {
+    return (int64_t)(e->life.at_ns - e->life.age_ns);
+}
 
 enum waiter_state {
     WAITER_IDLE,   /* never queued; zero */
@@ -128,6 +136,8 @@ int cache_vary_write(struct memory_block **, const struct cache_answer *,
 /* Its length beforehand; false: more than can be compared. */
 bool cache_vary_measure(const struct cache_answer *, const struct cache_request *, size_t *len);
 bool cache_vary_matches(struct bytes varied, const struct cache_request *);
+/* Whether bytes from outside can be compared and hashed. */
+bool cache_vary_is_sound(struct bytes varied);
 /* A hash of the request's values of those fields; never 0. */
 uint64_t cache_vary_hash(struct bytes varied, const struct cache_request *);
 

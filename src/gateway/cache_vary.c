@@ -143,6 +143,27 @@ static bool same_value(struct bytes name, struct bytes stored, bool stored_prese
     return present == stored_present && stored.len == 0;
 }
 
+bool cache_vary_is_sound(struct bytes varied) {
+    int count = 0;
+    if (varied.len > CACHE_VARIED_BYTES_MAX)
+        return false;
+    while (varied.len) {
+        for (int part = 0; part < 2; part++) {
+            if (varied.len < sizeof(uint32_t))
+                return false;
+            uint32_t len = take_length(&varied);
+            if (part == 1 && len == ABSENT)
+                continue;
+            if (len > varied.len)
+                return false;
+            take(&varied, len);
+        }
+        if (++count > CACHE_VARIED_NAMES_MAX)
+            return false;
+    }
+    return true;
+}
+
 bool cache_vary_matches(struct bytes varied, const struct cache_request *request) {
     while (varied.len) {
         struct bytes name = take(&varied, take_length(&varied));

@@ -5,6 +5,7 @@
 #include "gateway/cache_meta.h"
 #include "gateway/fields.h"
 #include "gateway/gateway.h"
+#include "gateway/stores.h"
 
 /* Nobody waits longer for somebody else's fetch, whose client may be slow. */
 #define WAIT_NS SWG_SECONDS(5)
@@ -106,6 +107,79 @@ static void note_hit(struct exchange *x, const struct cache_entry *entry) {
                                    (long long)cache_entry_left_s(entry, exchange_now(x)));
 }
 
+static void note_miss(struct exchange *x) {
+    x->cache_status = !x->old                                         ? "fwd=miss"
+                      : cache_entry_is_fresh(x->old, exchange_now(x)) ? "fwd=request"
+                                                                      : "fwd=stale";
+}
+
+static void go_on_without(struct leg *leg) {
+    note_miss(leg->x);
+    leg_run(leg, swg_call_on_cache(&leg->call, false, exchange_now(leg->x)));
+}
+
+/* What the store had is in memory now; whoever waits for our fetch can have it. */
+static void go_on_with(struct leg *leg, struct cache_entry *entry) {
+    struct exchange *x = leg->x;
+    cache_entry_release(x->old);
+    x->old = NULL;
+    cache_abandon(&x->flight, SWG__FLIGHT_STORED, exchange_now(x));
+    note_hit(x, entry);
+    (void)swg_call_on_cache(&leg->call, true, exchange_now(x));
+    leg->over = true;
+    caching_reply(x, entry, "cache", false);
+}
+
+static struct cache_entry *restore(struct exchange *x, const struct cache_request *request,
+                                   const struct cache_stored *stored) {
+    return stored ? cache_restore(cache_of(x), x->flight, &x->cache_key, request, stored,
+                                  exchange_now(x))
+                  : NULL;
+}
+
+static void look_up_told(struct leg *leg, const struct cache_stored *stored) {
+    struct exchange *x = leg->x;
+    struct cache_request request;
+    read_request(x, &request);
+    struct cache_entry *entry = restore(x, &request, stored);
+    if (!entry) {
+        go_on_without(leg);
+        return;
+    }
+    switch (cache_entry_usable(entry, &request, exchange_now(x))) {
+    case SWG__FRESH:
+    case SWG__STALE_ACCEPTED:
+        go_on_with(leg, entry);
+        return;
+    case SWG__STALE_REFRESHED: /* by whoever looks first, which is most likely us */
+        cache_entry_release(entry);
+        cache_entry_release(x->old);
+        x->old = NULL;
+        cache_abandon(&x->flight, SWG__FLIGHT_STORED, exchange_now(x));
+        leg_look_up(leg);
+        return;
+    case SWG__UNUSABLE:
+        cache_entry_release(x->old);
+        x->old = entry;
+        go_on_without(leg);
+        return;
+    }
+}
+
+/* What is in memory came through here, so a disk has no more; a Redis may have
+ * what another gateway has stored. A client who wants no stored answer has his
+ * way. */
+static bool ask_store(struct leg *leg) {
+    struct exchange *x = leg->x;
+    struct cache_request request;
+    read_request(x, &request);
+    if (x->asked_store || request.wish.no_cache || x->client->sink ||
+        (x->old && options_of(x)->store == CACHE_STORE_DISK))
+        return false;
+    x->asked_store = true;
+    return stores_ask(leg, look_up_told);
+}
+
 enum caching_found caching_look_up(struct leg *leg, struct cache_entry **entry) {
     struct exchange *x = leg->x;
     struct cache_request request;
@@ -128,9 +202,9 @@ enum caching_found caching_look_up(struct leg *leg, struct cache_entry **entry) 
         x->flight = result.flight;
         x->old = result.entry;
         *entry = NULL;
-        x->cache_status = !x->old                                         ? "fwd=miss"
-                          : cache_entry_is_fresh(x->old, exchange_now(x)) ? "fwd=request"
-                                                                          : "fwd=stale";
+        if (ask_store(leg))
+            return CACHING_ASKED;
+        note_miss(x);
         return CACHING_MISS;
     case CACHE_MISS_ALONE:
         x->cache_status = "fwd=miss";
@@ -184,6 +258,30 @@ void caching_reply_with(struct exchange *x, struct cache_entry *entry, struct by
     reply_dated(x, status, buf_view(&fields), cache_entry_body(entry), source);
 }
 
+static void reply_stale(struct leg *leg, struct cache_entry *entry) {
+    struct exchange *x = leg->x;
+    bool fresh = cache_entry_is_fresh(entry, exchange_now(x));
+    x->cache_status = arena_printf(&x->arena, "hit; ttl=%lld; detail=stale-if-error",
+                                   (long long)cache_entry_left_s(entry, exchange_now(x)));
+    tier_begin_answer(leg);
+    caching_reply(x, entry, "stale", !fresh);
+}
+
+static void tier_told(struct leg *leg, const struct cache_stored *stored) {
+    struct exchange *x = leg->x;
+    const struct tier_options *tier = &leg->service->options->tiers[leg->tier];
+    struct cache_request request;
+    read_request(x, &request);
+    struct cache_entry *entry = restore(x, &request, stored);
+    if (entry && cache_entry_on_error(entry, tier->stale.max_ns, options_of(x)->force_stale,
+                                      exchange_now(x))) {
+        reply_stale(leg, entry);
+        return;
+    }
+    cache_entry_release(entry);
+    tier_failed(leg);
+}
+
 enum tier_result tier_stale(struct leg *leg, const struct tier_options *tier) {
     struct exchange *x = leg->x;
     struct cache_request request;
@@ -193,24 +291,28 @@ enum tier_result tier_stale(struct leg *leg, const struct tier_options *tier) {
     struct cache_entry *entry =
         cache_find_stale(cache_of(x), &x->cache_key, &request, tier->stale.max_ns,
                          options_of(x)->force_stale, exchange_now(x));
-    if (!entry)
-        return TIER_FAILED;
-    bool fresh = cache_entry_is_fresh(entry, exchange_now(x));
-    x->cache_status = arena_printf(&x->arena, "hit; ttl=%lld; detail=stale-if-error",
-                                   (long long)cache_entry_left_s(entry, exchange_now(x)));
-    leg_answered_by_tier(leg);
-    caching_reply(x, entry, "stale", !fresh);
-    return TIER_ANSWERED;
+    if (entry) {
+        reply_stale(leg, entry);
+        return TIER_ANSWERED;
+    }
+    bool asks = !x->asked_store;
+    x->asked_store = true;
+    return asks && stores_ask(leg, tier_told) ? TIER_PENDING : TIER_FAILED;
 }
 
 /* ---- filling ---------------------------------------------------------------------- */
+
+static void forget(struct exchange *x, const struct cache_key *key) {
+    cache_invalidate(cache_of(x), key);
+    stores_remove(x, key);
+}
 
 /* RFC 9111 section 4.4: a write that succeeded makes what was read before void. */
 static void invalidate(struct exchange *x, int status) {
     struct cache_key key;
     if (options_of(x)->enabled && status >= 200 && status < 400 &&
         !http_method_is_safe(x->request.method) && !is_cacheable(x) && make_key(x, &key, true))
-        cache_invalidate(cache_of(x), &key);
+        forget(x, &key);
 }
 
 static struct bytes stored_lines(struct exchange *x, const struct http1_head *head,
@@ -275,11 +377,19 @@ void caching_data(struct exchange *x, struct bytes piece) {
         (void)cache_fill_append(&x->flight, piece);
 }
 
+static void commit(struct exchange *x) {
+    struct cache_entry *entry;
+    (void)cache_fill_commit_held(&x->flight, exchange_now(x), &entry);
+    if (entry)
+        stores_put(x, entry);
+    cache_entry_release(entry);
+}
+
 void caching_end(struct exchange *x, bool whole) {
     if (!x->flight)
         return;
     if (whole && x->filling)
-        (void)cache_fill_commit(&x->flight, exchange_now(x));
+        commit(x);
     else
         cache_abandon(&x->flight, x->client->eof ? SWG__FLIGHT_CANCELLED : SWG__FLIGHT_FAILED,
                       exchange_now(x));

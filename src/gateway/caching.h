@@ -14,6 +14,7 @@ enum caching_found {
     CACHING_FRESH, /* entry */
     CACHING_MISS,
     CACHING_WAIT,        /* leg_look_up() is called again */
+    CACHING_ASKED,       /* a store behind the cache: the leg goes on with its answer */
     CACHING_UNAVAILABLE, /* only-if-cached, and it is not: 504 */
 };
 /* SWG_DO_LOOK_UP. */

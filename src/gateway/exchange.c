@@ -200,6 +200,7 @@ void leg_look_up(struct leg *leg) {
     struct cache_entry *entry = NULL;
     switch (caching_look_up(leg, &entry)) {
     case CACHING_WAIT:
+    case CACHING_ASKED:
         exchange_set_timer(x);
         return;
     case CACHING_FRESH:

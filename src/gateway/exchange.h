@@ -130,6 +130,7 @@ struct exchange {
     bool waiting_for_cache;
     uint64_t wait_until_ns; /* then it fetches for itself */
     bool has_cache_key;
+    bool asked_store;            /* behind the cache: once a request */
     bool filling;                /* the answer is being stored */
     struct cache_flight *flight; /* we fetch for all: ended exactly once */
     struct cache_entry *entry;   /* being sent */

@@ -11,6 +11,7 @@
 #include "gateway/history.h"
 #include "gateway/metrics.h"
 #include "gateway/queue.h"
+#include "gateway/stores.h"
 #include "gateway/worker.h"
 #include "observe/log.h"
 
@@ -49,6 +50,10 @@ int gateway_create(struct gateway **out, struct gateway_options *o,
     if (!error)
         error = cache_create(&g->cache, o->cache_bytes, CACHE_SHARDS);
     if (!error)
+        cache_limit_entries(g->cache, o->cache_entries);
+    if (!error)
+        error = stores_create(&g->stores, g, o);
+    if (!error)
         error = plan_create(&g->plan, g, o, NULL, g->started_ns);
     if (error) {
         gateway_destroy(g);
@@ -65,6 +70,7 @@ void gateway_destroy(struct gateway *g) {
     plan_release(g->plan);
     queue_destroy_all(g);
     gateway_metrics_destroy(g->counters);
+    stores_destroy(g->stores); /* gives entries back */
     if (g->cache)
         cache_destroy(g->cache);
     pthread_mutex_destroy(&g->plan_lock);
@@ -196,6 +202,7 @@ int gateway_reload(struct gateway *g, struct gateway_options *o) {
     pthread_mutex_unlock(&g->plan_lock);
     atomic_store_explicit(&g->generation, fresh->generation, memory_order_release);
     cache_resize(g->cache, o->cache_bytes);
+    cache_limit_entries(g->cache, o->cache_entries);
     plan_release(before);
     plan_release(old);
     for (struct queue *q = queue_first(g); q; q = queue_next(q))

@@ -18,6 +18,7 @@
 struct client;
 struct worker;
 struct cache;
+struct stores;
 struct events;
 struct metrics;
 struct log;
@@ -41,6 +42,7 @@ struct gateway {
     uint64_t started_ns;      /* monotonic */
     int64_t started_unix_ms;
     struct cache *cache;
+    struct stores *stores; /* behind it */
     struct events *events;
     struct metrics *metrics;
     struct gateway_metrics *counters;

@@ -10,6 +10,7 @@
 #include "gateway/gateway.h"
 #include "gateway/queue.h"
 #include "gateway/request_log.h"
+#include "gateway/stores.h"
 #include "gateway/token_stream.h"
 
 enum { TIERS_MAX = 32, STATUSES = 600 };
@@ -24,6 +25,8 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
     { "method", "a registered HTTP method, or OTHER" }
 #define REASON \
     { "reason", "why, in the word that responses, logs and events use" }
+#define STORE \
+    { "store", "disk or redis" }
 #define TIER \
     { "tier", "position and kind of the fallback tier, such as 1-stale" }
 
@@ -85,6 +88,15 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
       SERVICE, {"state", "sent, dead, expired or dropped"})                                        \
     X(OUTBOX_ATTEMPTS, COUNTER, "outbox_attempts_total", NULL,                                     \
       "Attempts to deliver a queued write.", SERVICE, {"result", "good or failed"})                \
+    X(STORE_REQUESTS, COUNTER, "cache_store_requests_total", NULL,                                 \
+      "Questions to a store behind the memory.", STORE,                                            \
+      {"result", "hit, miss, error, timeout or skipped"})                                          \
+    X(STORE_BYTES, GAUGE, "cache_store_bytes", "bytes", "Bytes in a store.", STORE)                \
+    X(STORE_ENTRIES, GAUGE, "cache_store_entries", NULL, "Answers in a store.", STORE)             \
+    X(STORE_DAMAGED, COUNTER, "cache_store_damaged_total", NULL,                                   \
+      "Answers that a store had and that were damaged: never served.", STORE)                      \
+    X(STORE_UNSAVED, COUNTER, "cache_store_unsaved_total", NULL,                                   \
+      "Answers that could not be written to a store, or not in time.", STORE)                      \
     X(CONNECTIONS, GAUGE, "gateway_client_connections", NULL, "Open client connections.",          \
       {NULL, NULL})                                                                                \
     X(IN_FLIGHT, GAUGE, "gateway_requests_in_flight", NULL, "Requests under way.", {NULL, NULL})   \
@@ -444,6 +456,24 @@ static void emit_queue(struct collector *c, struct queue *q) {
         emit(c, rows[i].family, (const char *[]){name, rows[i].label}, rows[i].count);
 }
 
+static void emit_store(struct collector *c, enum cache_store_kind kind) {
+    const char *name = cache_store_name(kind);
+    struct stores_stats s;
+    if (!stores_read(c->all->gateway->stores, kind, &s))
+        return;
+    emit(c, FAMILY_STORE_REQUESTS, (const char *[]){name, "hit"}, s.hits);
+    emit(c, FAMILY_STORE_REQUESTS, (const char *[]){name, "miss"}, s.misses);
+    emit(c, FAMILY_STORE_REQUESTS, (const char *[]){name, "error"}, s.errors);
+    emit(c, FAMILY_STORE_REQUESTS, (const char *[]){name, "timeout"}, s.timeouts);
+    emit(c, FAMILY_STORE_REQUESTS, (const char *[]){name, "skipped"}, s.skipped);
+    emit(c, FAMILY_STORE_DAMAGED, (const char *[]){name}, s.store.damaged);
+    emit(c, FAMILY_STORE_UNSAVED, (const char *[]){name}, s.store.unsaved);
+    if (kind == CACHE_STORE_REDIS) /* it knows neither what others store there */
+        return;
+    emit(c, FAMILY_STORE_BYTES, (const char *[]){name}, s.store.bytes);
+    emit(c, FAMILY_STORE_ENTRIES, (const char *[]){name}, s.store.entries);
+}
+
 static void collect(struct metrics_scrape *scrape, void *arg) {
     struct gateway_metrics *all = arg;
     struct gateway *g = all->gateway;
@@ -457,6 +487,8 @@ static void collect(struct metrics_scrape *scrape, void *arg) {
         emit_cache(&c, g->cache);
     for (struct queue *q = queue_first(g); q; q = queue_next(q))
         emit_queue(&c, q);
+    for (int kind = CACHE_STORE_DISK; g->stores && kind < CACHE_STORE_KINDS; kind++)
+        emit_store(&c, (enum cache_store_kind)kind);
     emit(&c, FAMILY_CONNECTIONS, NULL, atomic_load_explicit(&g->clients, memory_order_relaxed));
     emit(&c, FAMILY_IN_FLIGHT, NULL, atomic_load_explicit(&g->exchanges, memory_order_relaxed));
     emit(&c, FAMILY_RELOADS, (const char *[]){"success"},

@@ -80,8 +80,12 @@ enum cache_key_part {
 };
 enum { KEY_FROM_BODY = KEY_BODY | KEY_BODY_FIELDS };
 
+enum cache_store_kind { CACHE_STORE_MEMORY, CACHE_STORE_DISK, CACHE_STORE_REDIS };
+enum { CACHE_STORE_KINDS = CACHE_STORE_REDIS + 1 };
+
 struct cache_options {
     bool enabled;
+    enum cache_store_kind store; /* behind the memory, which is always there */
     uint64_t fresh_ns;     /* for answers that say nothing themselves; 0: only what they say */
     uint64_t stale_ns;     /* kept and usable by the stale tier so long after freshness ends */
     uint32_t key;          /* enum cache_key_part, or-ed; default METHOD|HOST|PATH|QUERY */
@@ -90,6 +94,13 @@ struct cache_options {
     uint32_t body_field_count; /* JSON fields of the body that are: "messages.0.role" */
     const char *const *body_fields;
     bool force_stale; /* serve stale even where the answer forbids it (must-revalidate …) */
+};
+
+/* What all services with `store: disk` share. */
+struct cache_disk_options {
+    const char *path; /* NULL: none */
+    uint64_t bytes, entries;
+    uint64_t timeout_ns; /* for a look-up */
 };
 
 struct health_options {
@@ -225,6 +236,8 @@ struct gateway_options {
     const char *store_secret; /* one or more of 64 hexadecimal digits: content is sealed;
                                  NULL: it is not */
     uint64_t cache_bytes;     /* memory store of all services; default 64 MiB */
+    uint64_t cache_entries;   /* the same in entries; default 0: no limit */
+    struct cache_disk_options cache_disk;
     struct limit_options limits;
     struct drain_options drain;
     struct log_options log;

@@ -11,6 +11,7 @@
  * to the service, and spares every entry a table of fields. */
 #include "gateway/caching.h"
 #include "gateway/fields.h"
+#include "gateway/stores.h"
 
 /* A 304 that nobody asked for is not for us. */
 static bool asks(const struct leg *leg) {
@@ -150,6 +151,7 @@ bool caching_not_modified(struct leg *leg, const struct http1_head *now) {
     }
     x->old = NULL;
     if (renewed) {
+        stores_put(x, renewed);
         x->cache_status = arena_printf(&x->arena, "%s; stored", x->cache_status);
         cache_entry_release(entry);
         entry = renewed;

@@ -8,6 +8,7 @@
 #include "gateway/client.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/stores.h"
 #include "gateway/upstream.h"
 
 /* Frees what was closed in the last turn: by now nothing on the stack can
@@ -56,6 +57,10 @@ struct worker *worker_create(struct gateway *g, uint32_t index, struct io *io) {
     io_timer_init(&w->reaper, reap);
     w->random = stream_of(g->seed, index);
     w->plan = gateway_plan(g);
+    if (stores_attach(w) < 0) {
+        worker_destroy(w);
+        return NULL;
+    }
     return w;
 }
 
@@ -64,6 +69,7 @@ void worker_destroy(struct worker *w) {
         return;
     worker_abort_all(w);
     upstream_close_parked(w, NULL);
+    stores_detach(w);
     io_timer_clear(w->io, &w->reaper);
     reap(&w->reaper);
     struct list *l;

@@ -11,6 +11,7 @@
 
 struct gateway;
 struct exchange;
+struct cache_store;
 
 enum {
     WORKER_SCRATCH = 96 * 1024, /* a head as it is sent; larger than any that is taken in */
@@ -31,6 +32,7 @@ struct worker {
     /* closed; their memory goes in the next turn, when nothing is on the stack */
     struct list dead_clients, dead_upstreams;
     struct io_timer reaper;
+    struct cache_store *stores[CACHE_STORE_KINDS]; /* NULL: there is none; see stores.h */
     uint64_t random;
     int64_t unix_s; /* wall clock, looked at once a turn at most */
     uint64_t unix_read_ns;

@@ -111,7 +111,7 @@ int cache_record_write(const struct cache_record *r, uint8_t header[CACHE_RECORD
                        uint8_t digest[CACHE_RECORD_DIGEST]) {
     uint8_t hash[SHA256];
     if (is_too_long(r))
-        return -EFBIG;
+        return -E2BIG;
     memset(header, 0, CACHE_RECORD_HEADER);
     memcpy(header, magic, sizeof(magic));
     header[4] = VERSION;

@@ -55,7 +55,7 @@ uint64_t cache_record_size(const struct cache_record *);
 /* When nobody can use it any more, in Unix milliseconds. */
 int64_t cache_record_over_ms(const struct cache_record *);
 
-/* 0, -EFBIG (a part is too long), -EIO (no SHA-256 to be had). `digest` is
+/* 0, -E2BIG (a part is too long), -EIO (no SHA-256 to be had). `digest` is
  * of all parts; header and digest go before and behind them. */
 int cache_record_write(const struct cache_record *, uint8_t header[CACHE_RECORD_HEADER],
                        uint8_t digest[CACHE_RECORD_DIGEST]);

@@ -210,7 +210,7 @@ static void put(struct disk_cache *d, const struct job *j) {
     }
     if (!may) /* what it replaces is older still */
         disk_log_remove(d->log, j->record.key);
-    else if (error != -EFBIG)
+    else if (error != -E2BIG)
         put_failed(d, error);
     pthread_mutex_lock(&d->lock);
     d->unsaved++;

@@ -223,7 +223,7 @@ int disk_log_append(struct disk_log *log, const struct cache_record *r) {
     uint32_t offset;
     if (!log->ready)
         return -EAGAIN;
-    int error = size > log->segment_bytes ? -EFBIG : 0;
+    int error = size > log->segment_bytes ? -E2BIG : 0;
     if (!error && !has_room(log, size))
         error = roll(log);
     while (!error && is_full(log))

@@ -47,7 +47,7 @@ void disk_log_destroy(struct disk_log *); /* NULL is fine */
  * already, or was: begins anew. Meanwhile nothing is found. */
 int disk_log_open(struct disk_log *);
 
-/* 0; -EFBIG: longer than a segment; -errno of the write, and then nothing is
+/* 0; -E2BIG: longer than a segment; -errno of the write, and then nothing is
  * there under this key. */
 int disk_log_append(struct disk_log *, const struct cache_record *);
 /* Also where it cannot be written down: then what might come back is deleted. */

@@ -34,7 +34,8 @@ def configuration(endpoints, *, routes=None, services=None, listen=None, workers
     """A whole configuration around one service `web`; what is given replaces defaults
     that make tests quick. Keys of the service: as keywords."""
     top = {}
-    for key in ("limits", "drain", "log", "cache_memory", "admin", "defaults", "store",
+    for key in ("limits", "drain", "log", "cache_memory", "cache_entries", "cache_disk",
+                "cache_redis", "admin", "defaults", "store",
                 "store_key"):
         if key in rest:
             top[key] = rest.pop(key)

@@ -83,6 +83,8 @@ static void write_file(struct buf *to, const struct directive *d, const char *va
         write_nested(to, path, value);
         buf_char(to, '\n');
     }
+    if (!strcmp(path, "services.*.cache.store"))
+        buf_string(to, "cache_disk: {path: /x}\n");
     if (!strcmp(path, "services")) {
         buf_printf(to, "services: %s\n", value);
         return;

@@ -81,10 +81,10 @@ static void two_halves_are_no_whole(void **state) {
 static void what_is_too_long_is_not_written(void **state) {
     uint8_t header[CACHE_RECORD_HEADER], digest[CACHE_RECORD_DIGEST];
     struct cache_record r = {.kind = CACHE_RECORD_ANSWER, .body = {body, CACHE_RECORD_MAX}};
-    assert_int_equal(cache_record_write(&r, header, digest), -EFBIG);
+    assert_int_equal(cache_record_write(&r, header, digest), -E2BIG);
     r.body.len = SIZE_MAX;
     r.lines.len = 1000;
-    assert_int_equal(cache_record_write(&r, header, digest), -EFBIG);
+    assert_int_equal(cache_record_write(&r, header, digest), -E2BIG);
 }
 
 static void over_is_when_no_window_is_left(void **state) {

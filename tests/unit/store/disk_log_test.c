@@ -245,7 +245,7 @@ static void what_is_longer_than_a_segment_voids_what_it_replaces(void **state) {
     struct disk_log *log = start(4 * MIB, 1000, false);
     put(log, 1, 1);
     struct cache_record r = scene_record(1, 2, body, 80 * 1024);
-    assert_int_equal(disk_log_append(log, &r), -EFBIG);
+    assert_int_equal(disk_log_append(log, &r), -E2BIG);
     assert_int_equal(get(log, 1), -1);
     log = again(log);
     assert_int_equal(get(log, 1), -1);
