@@ -148,6 +148,12 @@ static void check_tiers(struct fill *f, const struct draft *draft, const char *n
                          s->tiers[queue].name);
         else if (t->kind == TIER_QUEUE && t->name)
             queue = (int)i;
+        if (t->kind == TIER_QUEUE && t->queue.batch_max > 1 && !t->queue.batch_key &&
+            t->queue.batch_form != BATCH_FIRESTORE)
+            report_warning(f->report, at, "batch.key, such as idempotency_key",
+                           "services.%s.fallback[%u].queue.batch without a key: the service cannot "
+                           "tell a write that comes again from a new one",
+                           name, i);
         if (t->kind != TIER_STALE || !t->name)
             continue;
         if (!s->cache.enabled || s->policy.no_cache)

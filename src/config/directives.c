@@ -61,6 +61,10 @@ static const struct choice balance_choices[] = {{"least_request", SWG_LEAST_REQU
                                                 {0}};
 static const struct choice per_choices[] = {
     {"service", false, false}, {"client", true, false}, {0}};
+static const struct choice batch_choices[] = {{"json_array", BATCH_JSON_ARRAY, false},
+                                              {"ndjson", BATCH_NDJSON, false},
+                                              {"firestore", BATCH_FIRESTORE, false},
+                                              {0}};
 static const struct choice store_choices[] = {{"memory", CACHE_STORE_MEMORY, false},
                                               {"disk", CACHE_STORE_DISK, false},
                                               {"redis", CACHE_STORE_REDIS, true},
@@ -497,6 +501,23 @@ const struct directive directives[] = {
          "same key waits with it."},
     {"services.*.fallback[].queue.cap", &type_duration, TIER(queue.cap_ns), MS(1), H(24), "100s",
      .help = "The longest pause."},
+    {"services.*.fallback[].queue.batch", &type_group, NO_FIELD,
+     .help = "For services that take several writes in one request. Writes with the same method, "
+             "target and credentials go together, in order; where the service refuses a batch, "
+             "they go one by one.",
+     .example = "{max: 100, as: json_array, key: idempotency_key}"},
+    {"services.*.fallback[].queue.batch.max", &type_count, TIER(queue.batch_max), 1, 500, "1",
+     .help = "Writes of one request."},
+    {"services.*.fallback[].queue.batch.as", &type_choice, TIER(queue.batch_form),
+     .default_text = "json_array", .choices = batch_choices,
+     .help = "json_array: their bodies as a list; ndjson: a line each; firestore: one batchWrite, "
+             "whose answer tells the fate of each."},
+    {"services.*.fallback[].queue.batch.path", &type_path, TIER(queue.batch_path),
+     .help = "Where batches go; without it, where the writes do.", .example = "/v1/payments/batch"},
+    {"services.*.fallback[].queue.batch.key", &type_text, TIER(queue.batch_key),
+     .help = "A field that each write gets in its own body, with its Idempotency-Key: by it the "
+             "service tells a write that it has seen from one that is new.",
+     .example = "idempotency_key"},
     {"services.*.fallback[].queue.message", &type_text, TIER(queue.message),
      .default_text = "{service} gets it as soon as it is back.",
      .help = "What users read; {service} stands for the service's name."},

@@ -112,6 +112,9 @@ struct health_options {
 
 enum tier_kind { TIER_STALE, TIER_SERVICE, TIER_STATIC, TIER_QUEUE };
 
+/* How a service takes several writes in one request. */
+enum batch_form { BATCH_JSON_ARRAY, BATCH_NDJSON, BATCH_FIRESTORE };
+
 /* Writes that wait until the service is back. */
 struct queue_options {
     uint32_t max_entries;     /* default 50,000 */
@@ -120,6 +123,10 @@ struct queue_options {
     uint64_t expires_ns;      /* not worth sending after that; default SWG_OFF */
     uint32_t window;          /* sent at once, at most; default 64 */
     uint64_t base_ns, cap_ns; /* pauses after failures; default 1 s and 100 s */
+    uint32_t batch_max;       /* writes of one request; default 1 */
+    uint32_t batch_form;      /* enum batch_form */
+    const char *batch_path;   /* where batches go; NULL: where the writes do */
+    const char *batch_key;    /* field of each write that gets its key; NULL: none */
     bool ordered;
     struct value_source order_by; /* what has the same value goes in order */
     const char *message;          /* what users read */

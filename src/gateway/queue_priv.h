@@ -1,7 +1,7 @@
 /* queue_priv.h - the layout of a queue, for its own files.
  *
- * queue.c takes writes in, from any thread; queue_replay.c sends them, on the
- * home worker. */
+ * queue.c takes writes in, from any thread; on the home worker, queue_replay.c
+ * decides which go, and queue_send.c sends them. */
 #ifndef SWG_GATEWAY_QUEUE_PRIV_H
 #define SWG_GATEWAY_QUEUE_PRIV_H
 
@@ -11,6 +11,8 @@
 #include "gateway/queue.h"
 
 enum { LANE_BUCKETS = 1024, WRITE_BUCKETS = 1024, LANE_NAME_MAX = 256 };
+
+struct service;
 
 struct queue_lane {
     struct swg__replay_lane replay; /* home worker only; at rest while nothing is pending */
@@ -32,6 +34,7 @@ struct queue_write {
     int64_t accepted_ms, expires_ms;
     uint64_t bytes;
     uint32_t attempts;
+    bool alone; /* it is not sent in a batch any more */
 };
 
 struct queue {
@@ -72,8 +75,20 @@ void queue_send_home(struct queue_write *);
 void queue_drop(struct queue_command *);
 /* Looks what may go now. Home worker. */
 void queue_run(struct queue *);
+/* It waits no more; engine/replay.h has let it go already. */
+void queue_forget(struct queue *, struct queue_write *, uint64_t *count);
 /* Before the first write. */
 void queue_replay_init(struct queue *, uint64_t seed);
 void queue_replay_free(struct queue *);
+
+/* ---- queue_send.c: home worker ---- */
+
+/* Sends a write that swg__replay_next() gave, with others where the service
+ * takes several at once. */
+void queue_ship(struct queue *, struct queue_write *, const struct service *);
+/* Writes down what became of one that was not sent. */
+void queue_settle(struct queue_write *, enum outbox_state, const char *note);
+/* Nothing is sent any more: the process ends. */
+bool queue_has_ended(const struct queue *);
 
 #endif

@@ -1,44 +1,14 @@
-/* queue_replay.c - see queue.h: writes go out, on the home worker.
- *
- * A delivery is one write on its way: its content is loaded, sent as a request
- * of our own, and what came of it is written down. The write leaves its lane as
- * soon as its fate is known; that the outbox gets to know it too may take
- * longer (a full disk), and is tried until it has. Until then a crash would
- * send it again, under the same key. */
+/* queue_replay.c - see queue.h: which write goes when, on the home worker. How one
+ * goes is in queue_send.c. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "gateway/gateway.h"
-#include "gateway/inner.h"
 #include "gateway/queue_priv.h"
 #include "gateway/worker.h"
-#include "observe/log.h"
 
-enum {
-    ANSWER_KEPT = 1024, /* of a refusal, for whoever looks at the dead letter */
-    NOTE_MAX = 512,
-};
-
-#define LOOK_NS        SWG_MS(250) /* whether a breaker that is not ours to hear of has closed */
-#define SETTLE_WAIT_NS SWG_SECONDS(1)
-#define COMPLAIN_NS    SWG_SECONDS(10)
-
-struct delivery {
-    struct queue *queue;
-    struct queue_write *write; /* NULL: its fate is known */
-    struct outbox_op op;
-    struct inner inner;
-    struct io_timer again;
-    uint64_t sequence;
-    enum outbox_state state; /* to be settled with */
-    int32_t status;
-    uint32_t attempts;
-    char note[NOTE_MAX];
-};
-
-static void settle(struct delivery *);
+#define LOOK_NS SWG_MS(250) /* whether a breaker that is not ours to hear of has closed */
 
 /* ---- what is here -------------------------------------------------------------------- */
 
@@ -61,8 +31,7 @@ static void note_oldest(struct queue *q) {
     pthread_mutex_unlock(&q->lock);
 }
 
-/* It waits no more; engine/replay.h has let it go already. */
-static void leave(struct queue *q, struct queue_write *w, uint64_t *count) {
+void queue_forget(struct queue *q, struct queue_write *w, uint64_t *count) {
     struct queue_write **at = bucket(q, w->replay.sequence);
     while (*at != w)
         at = &(*at)->next;
@@ -103,249 +72,14 @@ void queue_send_home(struct queue_write *w) {
     io_post(queue_home(w->queue)->io, &w->task);
 }
 
-/* ---- settling ------------------------------------------------------------------------- */
-
-static void free_delivery(struct delivery *d) {
-    outbox_op_free(&d->op);
-    free(d);
-}
-
-/* Nothing is sent any more. */
-static bool has_ended(const struct queue *q) {
-    return queue_home(q)->draining || !q->gateway->outbox;
-}
-
-static void complain(struct queue *q, const char *what, int error) {
-    uint64_t now = io_now(queue_home(q)->io);
-    struct log_line line;
-    if (q->told_ns && now - q->told_ns < COMPLAIN_NS)
-        return;
-    q->told_ns = now;
-    if (!log_begin(&line, LOG_ERROR, what))
-        return;
-    log_str(&line, "service", q->service);
-    log_str(&line, "error", strerror(-error));
-    log_end(&line);
-}
-
-static void on_again(struct io_timer *t) {
-    settle(container_of(t, struct delivery, again));
-}
-
-static void on_settled(struct outbox_op *op) {
-    struct delivery *d = container_of(op, struct delivery, op);
-    struct worker *home = queue_home(d->queue);
-    if (!op->error || op->error == -ENOENT || !d->queue->gateway->outbox) {
-        free_delivery(d);
-        return;
-    }
-    complain(d->queue, "the outbox cannot note what was delivered", op->error);
-    outbox_op_free(op);
-    io_timer_set(home->io, &d->again, io_now(home->io) + SETTLE_WAIT_NS);
-}
-
-/* Writes the state down; or, for OUTBOX_QUEUED, that another attempt has failed. */
-static void settle(struct delivery *d) {
-    struct gateway *g = d->queue->gateway;
-    if (!g->outbox) { /* it is sent again, then: under the same key */
-        free_delivery(d);
-        return;
-    }
-    bool again = d->state == OUTBOX_QUEUED;
-    outbox_op_init(&d->op, again ? OUTBOX_NOTE : OUTBOX_SETTLE, queue_home(d->queue)->io,
-                   on_settled);
-    d->op.entry.sequence = d->sequence;
-    d->op.entry.state = d->state;
-    d->op.entry.attempts = d->attempts;
-    d->op.entry.status = d->status;
-    d->op.entry.note = bytes_of(d->note);
-    outbox_submit(g->outbox, &d->op);
-}
-
-static struct delivery *make_delivery(struct queue *q, struct queue_write *w) {
-    struct delivery *d = calloc(1, sizeof *d);
-    if (!d)
-        return NULL;
-    d->queue = q;
-    d->write = w;
-    d->sequence = w->replay.sequence;
-    d->attempts = w->attempts;
-    io_timer_init(&d->again, on_again);
-    return d;
-}
-
-/* ---- an answer -------------------------------------------------------------------------- */
-
-/* A status that is about the request, and will be the same next time. Those
- * left out may come from a mistake in the service's set-up, or pass. */
-static bool is_refusal(int status) {
-    switch (status) {
-    case 401:
-    case 403:
-    case 404:
-    case 407:
-    case 408:
-    case 409:
-    case 421:
-    case 423:
-    case 425:
-        return false;
-    default:
-        return status >= 400 && status < 500;
-    }
-}
-
-static enum swg__replay_result judge(const struct inner_answer *a) {
-    bool answered = a->story.source == SWG_FROM_SERVICE;
-    if (!answered)
-        return a->story.attempts && a->story.last.kind != SWG_UNAVAILABLE_LOCALLY
-                   ? SWG__REPLAY_FAILED
-                   : SWG__REPLAY_NOT_SENT;
-    if (a->status == 429 || a->status == 503 || a->status == 529)
-        return SWG__REPLAY_OVERLOAD;
-    if (a->status < 400)
-        return a->story.broke_off ? SWG__REPLAY_FAILED : SWG__REPLAY_DELIVERED;
-    return is_refusal(a->status) ? SWG__REPLAY_REFUSED : SWG__REPLAY_FAILED;
-}
-
-static void describe(struct delivery *d, const struct inner_answer *a,
-                     enum swg__replay_result result) {
-    if (a->story.source == SWG_FROM_SERVICE) {
-        bool tells = result == SWG__REPLAY_REFUSED && a->whole;
-        d->status = a->status;
-        snprintf(d->note, sizeof d->note, "HTTP %d%s%.*s", a->status, tells ? ": " : "",
-                 tells ? (int)(a->body.len < 400 ? a->body.len : 400) : 0, a->body.at);
-    } else if (a->story.reason) {
-        snprintf(d->note, sizeof d->note, "%s", swg_refusal_sentence(a->story.reason));
-    } else {
-        snprintf(d->note, sizeof d->note, "%s",
-                 a->story.timed_out                         ? "no answer in time"
-                 : a->story.last.kind == SWG_CONNECT_FAILED ? "no connection"
-                                                            : "the connection broke");
-    }
-}
-
-static void count_attempt(struct queue *q, enum swg__replay_result result) {
-    pthread_mutex_lock(&q->lock);
-    q->stats.attempts++;
-    q->stats.failed_attempts += result != SWG__REPLAY_DELIVERED;
-    pthread_mutex_unlock(&q->lock);
-}
-
-static void tell_dead(const struct queue *q, const struct delivery *d) {
-    struct log_line line;
-    if (!log_begin(&line, LOG_WARN, "a queued write was refused"))
-        return;
-    log_str(&line, "service", q->service);
-    log_uint(&line, "sequence", d->sequence);
-    log_int(&line, "status", d->status);
-    log_uint(&line, "attempts", d->attempts);
-    log_end(&line);
-}
-
-/* What came of it: tells the pacing, and writes it down. */
-static void conclude(struct delivery *d, enum swg__replay_result result, uint64_t retry_after_ns) {
-    struct queue *q = d->queue;
-    struct queue_write *w = d->write;
-    uint64_t now = io_now(queue_home(q)->io);
-    bool tried = result != SWG__REPLAY_NOT_SENT;
-    d->attempts = w->attempts += tried;
-    d->write = NULL;
-    if (tried)
-        count_attempt(q, result);
-    switch (swg__replay_result(&q->replay, &w->replay, result, retry_after_ns, now)) {
-    case SWG__REPLAY_GONE:
-        d->state = OUTBOX_SENT;
-        leave(q, w, &q->stats.delivered);
-        break;
-    case SWG__REPLAY_DEAD:
-        d->state = OUTBOX_DEAD;
-        leave(q, w, &q->stats.dead);
-        tell_dead(q, d);
-        break;
-    case SWG__REPLAY_AGAIN:
-        d->state = OUTBOX_QUEUED;
-        break;
-    }
-    if (tried)
-        settle(d);
-    else
-        free_delivery(d);
-    queue_run(q);
-}
-
-static void on_answer(struct inner *in, const struct inner_answer *a) {
-    struct delivery *d = container_of(in, struct delivery, inner);
-    enum swg__replay_result result = judge(a);
-    outbox_op_free(&d->op); /* the content */
-    describe(d, a, result);
-    conclude(d, result, a->retry_after_ns);
-}
-
-/* ---- sending ------------------------------------------------------------------------------ */
-
-/* The lines begin with the Host that the client said, where that is passed on. */
-static struct bytes take_host(struct bytes *fields) {
-    static const char name[] = "Host: ";
-    const char *end =
-        bytes_starts(*fields, bytes_of(name)) ? memchr(fields->at, '\r', fields->len) : NULL;
-    if (!end)
-        return (struct bytes){0};
-    struct bytes host = {fields->at + sizeof name - 1,
-                         (size_t)(end - fields->at) - (sizeof name - 1)};
-    size_t used = (size_t)(end + 2 - fields->at);
-    *fields = (struct bytes){fields->at + used, fields->len - used};
-    return host;
-}
-
-static void on_loaded(struct outbox_op *op) {
-    struct delivery *d = container_of(op, struct delivery, op);
-    struct queue *q = d->queue;
-    if (op->error || has_ended(q)) {
-        if (op->error && op->error != -ESHUTDOWN)
-            complain(q, "the outbox cannot give back what it keeps", op->error);
-        outbox_op_free(op);
-        conclude(d, SWG__REPLAY_NOT_SENT, 0);
-        return;
-    }
-    struct bytes fields = op->entry.fields;
-    struct bytes host = take_host(&fields);
-    const struct inner_request r = {.service = q->service,
-                                    .method = op->entry.method,
-                                    .target = op->entry.target,
-                                    .host = host,
-                                    .fields = fields,
-                                    .body = op->entry.body,
-                                    .verbatim = true};
-    d->inner = (struct inner){.done = on_answer, .body_max = ANSWER_KEPT, .once = true};
-    inner_begin(&d->inner, queue_home(q), &r);
-}
-
-static void deliver(struct queue *q, struct queue_write *w) {
-    struct delivery *d = make_delivery(q, w);
-    if (!d) {
-        (void)swg__replay_result(&q->replay, &w->replay, SWG__REPLAY_NOT_SENT, 0,
-                                 io_now(queue_home(q)->io));
-        return;
-    }
-    outbox_op_init(&d->op, OUTBOX_LOAD, queue_home(q)->io, on_loaded);
-    d->op.entry.sequence = d->sequence;
-    outbox_submit(q->gateway->outbox, &d->op);
-}
-
 /* ---- expiry, and dropping by hand ------------------------------------------------------------ */
 
 static void expire(struct queue *q, uint64_t now_ns) {
     struct swg__replay_write *r;
     while ((r = swg__replay_expired(&q->replay, now_ns))) {
         struct queue_write *w = container_of(r, struct queue_write, replay);
-        struct delivery *d = make_delivery(q, w);
-        leave(q, w, &q->stats.expired);
-        if (!d)
-            continue; /* the next start finds it expired, too */
-        d->state = OUTBOX_EXPIRED;
-        snprintf(d->note, sizeof d->note, "not delivered in time");
-        settle(d);
+        queue_settle(w, OUTBOX_EXPIRED, "not delivered in time");
+        queue_forget(q, w, &q->stats.expired);
     }
 }
 
@@ -374,7 +108,7 @@ void queue_drop(struct queue_command *c) {
         return;
     }
     swg__replay_remove(&q->replay, &w->replay, now);
-    leave(q, w, &q->stats.dropped);
+    queue_forget(q, w, &q->stats.dropped);
     c->op.verb = OUTBOX_SETTLE;
     c->op.entry.state = OUTBOX_DROPPED;
     c->op.done = on_dropped;
@@ -408,7 +142,7 @@ static void run(struct queue *q) {
     uint64_t now = io_now(home->io), wake = SWG_NEVER, look = SWG_NEVER;
     struct swg__replay_write *w;
     io_timer_clear(home->io, &q->timer);
-    if (has_ended(q))
+    if (queue_has_ended(q))
         return;
     worker_catch_up(home);
     struct service *s = plan_service(home->plan, bytes_of(q->service));
@@ -416,7 +150,7 @@ static void run(struct queue *q) {
     if (!s || !swg__replay_queued(&q->replay))
         return;
     while ((w = swg__replay_next(&q->replay, gate_of(s, now, &look), now, &wake)))
-        deliver(q, container_of(w, struct queue_write, replay));
+        queue_ship(q, container_of(w, struct queue_write, replay), s);
     wake = look < wake ? look : wake;
     if (wake != SWG_NEVER)
         io_timer_set(home->io, &q->timer, wake);

@@ -426,3 +426,121 @@ def test_many_at_once_each_once_and_in_order(start, ledger):
     eventually(lambda: len(ledger.done) == 240, "all are delivered")
     for account, bodies in sent.items():
         assert [d for d in ledger.done if d.split()[0] == account] == bodies
+
+
+# ---- batches -----------------------------------------------------------------------------------------
+
+
+class Batches(Ledger):
+    """A receiver that takes several writes in one request, and knows each by its key."""
+
+    def __init__(self, server):
+        super().__init__(server)
+        self.items, self.bodies = {}, []
+        self.say = self.take
+
+    def take(self, request):
+        self.bodies.append(request.body)
+        ndjson = request.headers.all("Content-Type") == ["application/x-ndjson"]
+        items = ([json.loads(line) for line in request.body.splitlines()] if ndjson
+                 else json.loads(request.body))
+        items = items if isinstance(items, list) else [items]
+        if any(item["n"] == "bad" for item in items):
+            return answer(b"bad", "400 Bad Request")
+        for item in items:
+            self.items.setdefault(item.get("key", item["n"]), item["n"])
+        return FINE
+
+
+@pytest.fixture
+def batches(server):
+    return Batches(server)
+
+
+def write_many(gw, count, *headers):
+    return [accepted(gw.post("/", json.dumps({"n": n}).encode(), *headers)) for n in range(count)]
+
+
+@pytest.mark.parametrize("form", ["json_array", "ndjson"])
+def test_writes_go_in_batches(start, batches, form):
+    gw = start(batches, {"batch": {"max": 10, "as": form, "key": "key", "path": "/batch"},
+                         "order_by": "header.X-Account"})
+    told = write_many(gw, 25, "X-Account: a")
+    batches.well = True
+    for one in told:
+        wait_status(gw, one, "sent")
+    assert list(batches.items.values()) == list(range(25))
+    assert len(batches.bodies) <= 6
+    last = batches.seen[-1]
+    assert last.target == "/batch" and len(last.headers.all("Idempotency-Key")) == 1
+    assert len(last.headers.all("Content-Type")) == 1
+
+
+def test_numbers_keep_their_digits_in_a_batch(start, batches):
+    gw = start(batches, {"batch": {"max": 10}})
+    for n in range(3):
+        accepted(gw.post("/", b'{"n": %d, "price": 0.10, "big": 12345678901234567890123}' % n))
+    batches.well = True
+    eventually(lambda: len(batches.items) == 3, "delivered")
+    assert all(b"0.10" in body for body in batches.bodies)
+    assert all(b"12345678901234567890123" in body for body in batches.bodies)
+
+
+def test_a_batch_that_is_refused_goes_one_by_one(start, batches):
+    gw = start(batches, {"batch": {"max": 10}, "base": "10ms"})
+    good = write_many(gw, 4)
+    bad = accepted(gw.post("/", b'{"n": "bad"}'))
+    batches.well = True
+    for one in good:
+        wait_status(gw, one, "sent")
+    wait_status(gw, bad, "dead")
+
+
+def test_what_is_no_json_goes_by_itself(start, batches):
+    gw = start(batches, {"batch": {"max": 10}, "base": "10ms"})
+    batches.say = lambda r: (batches.bodies.append(r.body), FINE)[1]
+    told = [accepted(gw.post("/", body)) for body in (b"plain", b'{"n": 1}', b"text", b'{"n": 2}')]
+    batches.well = True
+    for one in told:
+        wait_status(gw, one, "sent")
+    assert b"plain" in batches.bodies and b"text" in batches.bodies
+
+
+def test_nobody_writes_under_anothers_name(start, batches):
+    gw = start(batches, {"batch": {"max": 10}, "base": "10ms"})
+    for n in range(6):
+        accepted(gw.post("/", b'{"n": %d}' % n, f"Authorization: Bearer {n % 2}"))
+    batches.well = True
+    eventually(lambda: len(batches.items) == 6, "delivered")
+    for request in batches.seen:
+        if request.body.startswith(b"["):
+            name = int(request.headers["Authorization"][-1])
+            assert {item["n"] % 2 for item in json.loads(request.body)} == {name}
+
+
+def test_firestore_tells_the_fate_of_each(start, batches):
+    gw = start(batches, {"batch": {"max": 10, "as": "firestore"}, "base": "10ms"})
+    written, failed_once = [], set()
+
+    def batch_write(request):
+        status = []
+        for write in json.loads(request.body)["writes"]:
+            name = write["update"]["name"]
+            if name == "docs/bad":
+                status.append({"code": 3, "message": "no"})
+            elif name == "docs/busy" and name not in failed_once:
+                failed_once.add(name)
+                status.append({"code": 10})
+            else:
+                written.append(name)
+                status.append({})
+        return answer(json.dumps({"writeResults": [], "status": status}).encode())
+
+    batches.say = batch_write
+    told = {name: accepted(gw.post("/v1/docs:batchWrite", json.dumps(
+        {"writes": [{"update": {"name": f"docs/{name}"}}]}).encode()))
+        for name in ("a", "bad", "busy", "b")}
+    batches.well = True
+    for name, one in told.items():
+        wait_status(gw, one, "dead" if name == "bad" else "sent")
+    assert sorted(written) == ["docs/a", "docs/b", "docs/busy"]
