@@ -149,6 +149,8 @@ static void write_tier(const struct explanation *e, uint32_t i, struct json_out 
         json_key_string(j, "service", t->service.service);
     if (t->kind == TIER_STATIC)
         json_key_int(j, "status", t->fixed.status);
+    if (t->kind == TIER_SQL)
+        json_key_string(j, "database", t->sql.database);
     if (skipped)
         json_key_string(j, "passed_over", skipped);
     json_object_end(j);

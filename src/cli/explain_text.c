@@ -329,6 +329,9 @@ static void write_tier(const struct explanation *e, uint32_t i, FILE *to) {
         fprintf(to, "a fixed answer: %d, %zu bytes of %s", t->fixed.status, t->fixed.body.len,
                 t->fixed.content_type ? t->fixed.content_type : "no type");
         break;
+    case TIER_SQL:
+        fprintf(to, "a query of the database %s", t->sql.database);
+        break;
     }
     if (skipped)
         fprintf(to, " (passed over: %s)", skipped);

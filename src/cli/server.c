@@ -24,6 +24,7 @@
 #include "observe/events.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
+#include "store/sql.h"
 
 #define TICK_NS        SWG_MS(250)
 #define SETTLE_NS      SWG_SECONDS(6) /* for the first answers of the name servers */
@@ -544,6 +545,7 @@ static int create_shared(struct server *s) {
         return -1;
     e.metrics = s->metrics;
     e.events = s->events;
+    e.io = loop_io(s->control);
     return gateway_create(&s->gateway, o, &e) < 0 || names_create(&s->names, s->control) < 0 ||
                    health_create(&s->health, s->gateway, loop_io(s->control)) < 0
                ? -1
@@ -653,6 +655,9 @@ void server_destroy(struct server *s) {
     health_destroy(s->health);
     names_destroy(s->names);
     gateway_destroy(s->gateway);
+    if (s->control)
+        loop_turn(s->control, 0); /* what the gateway let go of last, such as databases */
+    sql_settle();
     if (s->control)
         loop_destroy(s->control);
     metrics_destroy(s->metrics);

@@ -172,6 +172,7 @@ static void fill_options(struct fill *f, const struct node *root) {
     f->options->admin.enabled = true;
     fill_defaults(f, "", f->options);
     fill_map(f, "", root, f->options);
+    fill_databases(f);
     fill_policies(f);
     if (f->starved)
         return; /* half filled: whatever else seems wrong may not be */

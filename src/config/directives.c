@@ -11,6 +11,7 @@
 #include "config/types.h"
 #include "gateway/options.h"
 #include "observe/log.h"
+#include "store/sql.h"
 
 #define FIELD(type, field) offsetof(struct type, field), sizeof(((struct type *)0)->field)
 #define TOP(field)         FIELD(gateway_options, field)
@@ -18,6 +19,7 @@
 #define SERVICE(field)     FIELD(service_options, field)
 #define ENDPOINT(field)    FIELD(endpoint_options, field)
 #define TIER(field)        FIELD(tier_options, field)
+#define DATABASE(field)    FIELD(database_options, field)
 #define ROUTE(field)       FIELD(route_options, field)
 #define NO_FIELD           0, 0
 
@@ -69,6 +71,13 @@ static const struct choice store_choices[] = {{"memory", CACHE_STORE_MEMORY, fal
                                               {"disk", CACHE_STORE_DISK, false},
                                               {"redis", CACHE_STORE_REDIS, true},
                                               {0}};
+
+static const struct choice as_choices[] = {{"rows", SQL_AS_ROWS, false},
+                                           {"row", SQL_AS_ROW, false},
+                                           {"value", SQL_AS_VALUE, false},
+                                           {"json", SQL_AS_JSON, false},
+                                           {0}};
+static const struct choice empty_choices[] = {{"fail", false, false}, {"ok", true, false}, {0}};
 
 const struct directive directives[] = {
     /* ---- the process ------------------------------------------------------ */
@@ -195,6 +204,54 @@ const struct directive directives[] = {
     {"log.requests", &type_requests, TOP(log), .default_text = "off", .choices = requests_choices,
      .help = "Which requests get a line: none, all, those that failed, or one in so many.",
      .example = "1/100"},
+
+    /* ---- databases ---------------------------------------------------------- */
+    {"databases", &type_databases, NO_FIELD,
+     .help = "What sql tiers ask: a mapping of names to databases.",
+     .example = "{shop: {url: \"postgresql://reader@db/shop\"}}"},
+    {"databases.*.url", &type_database_url, NO_FIELD, .flags = DIRECTIVE_REQUIRED,
+     .help = "sqlite:PATH, or a connection URI of PostgreSQL. A password in it is never shown.",
+     .example = "postgresql://reader@db.internal/shop"},
+    {"databases.*.size", &type_count, DATABASE(size), 1, 64, "4",
+     .help = "Connections that stay open (for SQLite: threads)."},
+    {"databases.*.overflow", &type_count, DATABASE(overflow), 0, 64, "4",
+     .help = "PostgreSQL: further connections, closed when they have nothing to do."},
+    {"databases.*.pre_ping", &type_duration, DATABASE(pre_ping_ns), MS(1), H(24), "30s", OFF,
+     .help = "PostgreSQL: a connection that was idle for longer is asked for a sign of life "
+             "before it is used."},
+    {"databases.*.recycle", &type_duration, DATABASE(recycle_ns), MS(1), YEAR, "30m", OFF,
+     .help = "PostgreSQL: a connection older than this is replaced."},
+    {"databases.*.writable", &type_bool, DATABASE(writable), .default_text = "false",
+     .help = "Whether statements may change rows. Without it the database refuses them."},
+    {"databases.*.timeout", &type_group, NO_FIELD,
+     .help = "Beside the time of the tier, which holds in any case."},
+    {"databases.*.timeout.connect", &type_duration, DATABASE(policy.timeout.connect_ns), MS(1),
+     H(1), "5s", .help = "To open a connection."},
+    {"databases.*.timeout.attempt", &type_duration, DATABASE(policy.timeout.attempt_ns), MS(1),
+     H(1), "10s", .help = "For one try of a query; then it is cancelled."},
+    {"databases.*.breaker", &type_group, NO_FIELD,
+     .help = "When the database is left alone for a while."},
+    {"databases.*.breaker.consecutive", &type_count, DATABASE(policy.breaker.consecutive), 1, 10000,
+     "5", .help = "Opens after so many failures in a row."},
+    {"databases.*.breaker.open", &type_duration, DATABASE(policy.breaker.open_ns), MS(1), H(24),
+     "5s", .help = "How long it stays open at first."},
+    {"databases.*.breaker.open_max", &type_duration, DATABASE(policy.breaker.open_max_ns), MS(1),
+     H(24), "60s", .help = "It doubles with each failed try, up to this."},
+    {"databases.*.retry", &type_group, NO_FIELD,
+     .help = "A query that could not be asked, or whose connection broke, is asked again, if the "
+             "database is not writable."},
+    {"databases.*.retry.max",
+     &type_count,
+     DATABASE(policy.retry.max),
+     1,
+     10,
+     "2",
+     {"0", SWG_RETRY_OFF, false},
+     .help = "Retries after the first try; 0: none."},
+    {"databases.*.retry.base", &type_duration, DATABASE(policy.retry.base_ns), MS(1), H(1), "50ms",
+     .help = "The longest first wait; it doubles with each retry."},
+    {"databases.*.retry.cap", &type_duration, DATABASE(policy.retry.cap_ns), MS(1), H(1), "1s",
+     .help = "The longest wait."},
 
     /* ---- what a service inherits ------------------------------------------ */
     {"defaults", &type_defaults, NO_FIELD,
@@ -474,7 +531,38 @@ const struct directive directives[] = {
      .example = "text/html; charset=utf-8"},
     {"services.*.fallback[].static.headers", &type_headers, NO_FIELD,
      .help = "Further fields of the answer.", .example = "{Cache-Control: no-store}"},
-    LATER("services.*.fallback[].sql"),
+    {"services.*.fallback[].sql", &type_group, NO_FIELD,
+     .help = "What a database answers, as application/json."},
+    {"services.*.fallback[].sql.database", &type_tier_database, NO_FIELD,
+     .flags = DIRECTIVE_REQUIRED,
+     .help = "The name of one under databases, or a URL: sqlite:PATH, postgresql://HOST/NAME.",
+     .example = "sqlite:shop.db"},
+    {"services.*.fallback[].sql.query", &type_query, NO_FIELD, .flags = DIRECTIVE_REQUIRED,
+     .help = "One statement. Values are written :name and bound, never put into the text.",
+     .example = "\"SELECT id, name FROM item WHERE category = :category\""},
+    {"services.*.fallback[].sql.params", &type_params, NO_FIELD,
+     .help = "Where each value comes from: path.NAME, query.NAME, header.NAME, body.KEY, method, "
+             "target, host, service or request_id; or {from, type, default}, where type is any, "
+             "text, integer, real or boolean, and default is what stands for a missing value "
+             "(null: NULL). A request that lacks a value without default goes on to the next "
+             "tier.",
+     .example = "{category: path.category, limit: {from: query.limit, type: integer, default: "
+                "10}}"},
+    {"services.*.fallback[].sql.as", &type_choice, TIER(sql.shape), .default_text = "rows",
+     .choices = as_choices,
+     .help = "rows: an array of objects. row: the first row as an object. value: its first "
+             "column. json: the same, which is JSON text already."},
+    {"services.*.fallback[].sql.wrap", &type_text, TIER(sql.wrap),
+     .help = "Makes the answer an object that has the result under this key.", .example = "items"},
+    {"services.*.fallback[].sql.max", &type_size, TIER(sql.max), KIB(1), MIB(8), "1MiB",
+     .help = "Bytes of the result; a larger one goes on to the next tier."},
+    {"services.*.fallback[].sql.empty", &type_choice, TIER(sql.empty_is_fine),
+     .default_text = "fail", .choices = empty_choices,
+     .help = "Whether a result without a row goes on to the next tier (fail), or is the answer "
+             "(ok): [] or null."},
+    {"services.*.fallback[].sql.public", &type_bool, TIER(sql.is_public), .default_text = "false",
+     .help = "That anybody may choose the values. Must be said where params come from the "
+             "request."},
     {"services.*.fallback[].queue", &type_group, NO_FIELD,
      .help = "For writes: 202 once the write is on stable storage (see store); it is sent when the "
              "service is back, in order where order_by says so, and with an Idempotency-Key, the "

@@ -20,6 +20,7 @@ static const struct {
     /* a write must be stored also when the service has used up the time; a disk that takes
      * longer than this is as good as none */
     {TIER_QUEUE, SWG_SECONDS(5)},
+    {TIER_SQL, SWG_SECONDS(1)}, /* the service may have used up all there was */
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -94,6 +95,8 @@ static void fill_kind(struct fill *f, const struct directive *d, const struct no
     d->type->read(f, d, n, t);
     if (t->kind == TIER_STATIC)
         fill_static_finish(f, n, t);
+    if (t->kind == TIER_SQL)
+        finish_sql(f, n, t);
 }
 
 static void fill_common(struct fill *f, const struct node *n, struct tier_options *t) {

@@ -43,9 +43,10 @@ struct fill {
     struct named top;
     struct named *named; /* of what is being filled */
     bool in_defaults;
-    bool starved;                                    /* out of memory, reported once */
-    char path[FILL_PATH_MAX];                        /* "services.shop.breaker", for messages */
-    const struct node *defaults, *services, *routes; /* filled in this order */
+    bool starved;             /* out of memory, reported once */
+    char path[FILL_PATH_MAX]; /* "services.shop.breaker", for messages */
+    const struct node *databases, *defaults, *services, *routes; /* filled in this order */
+    struct database_options *database_list;                      /* options.databases */
     struct draft base;
     struct draft *drafts; /* in the order of options.services */
     uint32_t draft_count;
@@ -103,8 +104,16 @@ bool fill_headers(struct fill *, const struct directive *, const struct node *, 
                   const struct header_value **out, uint32_t *count);
 void fill_headers_write(struct json_out *, const char *key, const struct header_value *,
                         uint32_t count);
+/* The index of a tier's database, by name or URL; -1: reported. `text` is the
+ * options'. */
+int fill_database(struct fill *, const struct node *, const char *text);
+/* Of a service, or a database. */
+bool name_is_good(struct bytes);
+/* A sql tier, after its keys. */
+void finish_sql(struct fill *, const struct node *, struct tier_options *);
 
 /* What stands for the whole lists, once all is filled. */
+void fill_databases(struct fill *);
 void fill_policies(struct fill *); /* defaults, then services */
 void fill_routes(struct fill *);
 void check_whole(struct fill *); /* what no value shows alone */

@@ -63,7 +63,7 @@ void config_reference_write(FILE *out) {
 /* Where the keys of a container stand: below itself, in its items, or under
  * its names. */
 static void scope_of(const struct directive *d, char *out, size_t size) {
-    const char *below = d->type == &type_services ? ".*"
+    const char *below = d->type == &type_services || d->type == &type_databases ? ".*"
                         : d->type == &type_listens || d->type == &type_endpoints ||
                                 d->type == &type_fallback || d->type == &type_routes
                             ? "[]"

@@ -14,7 +14,6 @@
 
 enum { SERVICE_NAME_MAX = 64, DEPENDS_MAX = 64 };
 
-static bool name_is_good(struct bytes);
 static void fill_policy(struct fill *, const struct node *, struct draft *);
 static void fill_service(struct fill *, const struct node_entry *, struct draft *);
 static void replace_trip_rules(const struct node *policy, struct draft *);
@@ -26,6 +25,8 @@ static struct swg_tier_options tier_policy(const struct tier_options *o) {
     switch (o->kind) {
     case TIER_SERVICE:
         t.asks_again = true;
+        break;
+    case TIER_SQL:
         break;
     case TIER_QUEUE:
         t.for_writes_only = true;
@@ -127,7 +128,7 @@ static void fill_policy(struct fill *f, const struct node *n, struct draft *draf
 }
 
 /* Names stand in metrics, in paths of the admin API and in header fields. */
-static bool name_is_good(struct bytes name) {
+bool name_is_good(struct bytes name) {
     for (size_t i = 0; i < name.len; i++) {
         char c = name.at[i];
         bool plain = ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c >= '0' && c <= '9');

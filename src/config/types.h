@@ -48,6 +48,10 @@ extern const struct directive_type type_store, type_store_key;
 /* ---- fallback_queue.c ------------------------------------------------------ */
 extern const struct directive_type type_order_by;
 
+/* ---- databases.c, fallback_sql.c ------------------------------------------ */
+extern const struct directive_type type_databases, type_database_url;
+extern const struct directive_type type_tier_database, type_query, type_params;
+
 /* ---- routes.c ------------------------------------------------------------ */
 extern const struct directive_type type_routes, type_pattern, type_methods, type_host;
 

@@ -143,6 +143,8 @@ static enum tier_result begin_tier(struct leg *leg, uint64_t deadline_ns) {
         return tier_service(leg, tier, leg->service->tier_service[leg->tier], deadline_ns);
     case TIER_STATIC:
         return tier_fixed(leg, tier);
+    case TIER_SQL:
+        return tier_sql(leg, tier, deadline_ns);
     }
     return TIER_FAILED;
 }

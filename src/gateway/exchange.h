@@ -274,6 +274,7 @@ void tier_begin_answer(struct leg *);
 enum tier_result tier_fixed(struct leg *, const struct tier_options *);
 enum tier_result tier_service(struct leg *, const struct tier_options *, struct service *,
                               uint64_t deadline_ns);
+enum tier_result tier_sql(struct leg *, const struct tier_options *, uint64_t deadline_ns);
 enum tier_result tier_stale(struct leg *, const struct tier_options *);
 enum tier_result tier_queue(struct leg *);
 

@@ -8,6 +8,7 @@
 
 #include "gateway/cache.h"
 #include "gateway/client.h"
+#include "gateway/database.h"
 #include "gateway/history.h"
 #include "gateway/metrics.h"
 #include "gateway/queue.h"
@@ -37,6 +38,7 @@ int gateway_create(struct gateway **out, struct gateway_options *o,
     g->worker_count = o->workers < GATEWAY_WORKERS_MAX ? o->workers : GATEWAY_WORKERS_MAX;
     g->clock = e->clock;
     g->events = e->events;
+    g->io = e->io;
     g->metrics = e->metrics;
     g->seed = e->seed;
     g->connections_max = e->connections_max ? e->connections_max : UINT32_MAX;
@@ -227,6 +229,8 @@ void gateway_tick(struct gateway *g) {
     struct plan *plan = gateway_plan(g);
     for (uint32_t i = 0; plan && i < plan->service_count; i++)
         swg_policy_tick(plan->services[i].policy, gateway_now(g));
+    for (uint32_t i = 0; plan && i < plan->database_count; i++)
+        swg_policy_tick(plan->databases[i].policy, gateway_now(g));
     plan_release(plan);
 }
 
@@ -241,9 +245,9 @@ static void on_breaker(void *arg, const char *endpoint, const struct swg_breaker
     history_breaker_changed(service_metrics_gateway(s), service_metrics_name(s), endpoint, e);
 }
 
-void gateway_listen(struct gateway *g, struct service *s) {
+void gateway_listen(struct gateway *g, struct swg_policy *policy, struct service_metrics *metrics) {
     (void)g;
-    swg_policy_listen(s->policy, on_breaker, s->metrics);
+    swg_policy_listen(policy, on_breaker, metrics);
 }
 
 static void command_breaker(struct swg_breaker *b, const struct gateway_command *c,

@@ -23,6 +23,7 @@ struct events;
 struct metrics;
 struct log;
 struct gateway_metrics;
+struct service_metrics;
 
 enum { GATEWAY_WORKERS_MAX = 256 };
 
@@ -46,6 +47,7 @@ struct gateway {
     struct events *events;
     struct metrics *metrics;
     struct gateway_metrics *counters;
+    struct io *io;                         /* of the control thread's loop */
     uint64_t (*clock)(void);               /* monotonic, for threads that have no loop's time */
     struct swg_rate_limiter *client_rates; /* by hash of service and address */
     _Atomic uint32_t *client_connections;  /* by hash of address; every worker adds and subtracts;
@@ -62,6 +64,7 @@ struct gateway_environment {
     uint64_t (*clock)(void);  /* monotonic nanoseconds; any thread */
     uint64_t seed;            /* from the system's randomness */
     uint32_t connections_max; /* clients that the process has descriptors for; 0: no matter */
+    struct io *io;            /* the control thread's loop; turn it once more after the end */
 };
 
 /* On the control thread, before any worker runs. 0 or -errno. */
@@ -98,8 +101,8 @@ struct swg_rate_limiter *gateway_client_limiter(struct gateway *, const struct s
  * one more than `limit` (0: no limit). Addresses whose hashes meet share. */
 bool gateway_client_enter(struct gateway *, const struct in6_addr *, uint32_t limit);
 void gateway_client_leave(struct gateway *, const struct in6_addr *);
-/* Has the changes of the service's breakers counted, logged and remembered. */
-void gateway_listen(struct gateway *, struct service *);
+/* Has the changes of a policy's breakers counted, logged and remembered. */
+void gateway_listen(struct gateway *, struct swg_policy *, struct service_metrics *);
 
 /* Runs what only time makes due: expiries, leases. Control thread, once a
  * second or so. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "gateway/database.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/queue.h"
@@ -29,6 +30,9 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
     { "store", "disk or redis" }
 #define TIER \
     { "tier", "position and kind of the fallback tier, such as 1-stale" }
+
+#define DATABASE \
+    { "database", "name of the database in the configuration, or its URL without password" }
 
 /* id, type, name, unit, help, labels */
 #define FAMILIES(X)                                                                                \
@@ -69,6 +73,14 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
     X(IN_USE, GAUGE, "bulkhead_in_use", NULL, "Attempts under way.", SERVICE)                      \
     X(WAITING, GAUGE, "bulkhead_waiting", NULL, "Calls that wait for a free slot.", SERVICE)       \
     X(LIMIT, GAUGE, "bulkhead_limit", NULL, "Attempts that may be under way at once.", SERVICE)    \
+    X(SQL_QUERIES, COUNTER, "sql_queries_total", NULL,                                             \
+      "Queries of sql tiers, each counted once with its retries.", DATABASE,                       \
+      {"result", "ok, not_found, unavailable, timeout, refused or too_large"})                     \
+    X(SQL_DURATION, HISTOGRAM, "sql_query_duration_seconds", "seconds",                            \
+      "Time of a query, with its retries.", DATABASE)                                              \
+    X(SQL_CONNECTIONS, GAUGE, "sql_connections", NULL, "Connections to a database.", DATABASE,     \
+      {"state", "idle, busy or connecting"})                                                       \
+    X(SQL_WAITING, GAUGE, "sql_waiting", NULL, "Queries that wait for a connection.", DATABASE)    \
     X(CACHE_ENTRIES, GAUGE, "cache_entries", NULL, "Answers in the memory store.", {NULL, NULL})   \
     X(CACHE_BYTES, GAUGE, "cache_size_bytes", "bytes", "Bytes in the memory store.", {NULL, NULL}) \
     X(CACHE_LOOKUPS, COUNTER, "cache_lookups_total", NULL, "Look-ups in the memory store.",        \
@@ -153,12 +165,21 @@ struct service_metrics {
     struct named_tally *tiers[TIERS_MAX];
 };
 
+struct database_metrics {
+    struct database_metrics *next;
+    struct gateway_metrics *all;
+    char *name;
+    _Atomic(struct metric_series *) results[SQL_RESULTS];
+    _Atomic(struct metric_series *) duration;
+};
+
 struct gateway_metrics {
     struct gateway *gateway;
     struct metrics *metrics;
     struct metric_family *family[FAMILY_COUNT];
     pthread_mutex_t lock; /* guards the list of services and their tiers */
     struct service_metrics *services;
+    struct database_metrics *databases;
     struct service_metrics *none; /* requests that no route took */
 };
 
@@ -219,6 +240,11 @@ void gateway_metrics_destroy(struct gateway_metrics *all) {
             free(s->tiers[t]);
         free(s->name);
         free(s);
+    }
+    for (struct database_metrics *d = all->databases, *next; d; d = next) {
+        next = d->next;
+        free(d->name);
+        free(d);
     }
     pthread_mutex_destroy(&all->lock);
     free(all);
@@ -320,6 +346,41 @@ void metrics_of_exchange(struct exchange *x, bool whole) {
     request_log(x, status, took_ns, whole);
 }
 
+/* ---- counting a query ---------------------------------------------------------------- */
+
+struct database_metrics *database_metrics_get(struct gateway *g, const char *name) {
+    struct gateway_metrics *all = g->counters;
+    pthread_mutex_lock(&all->lock);
+    struct database_metrics *d = all->databases;
+    while (d && strcmp(d->name, name) != 0)
+        d = d->next;
+    if (!d && (d = calloc(1, sizeof *d))) {
+        *d = (struct database_metrics){.next = all->databases, .all = all, .name = strdup(name)};
+        if (d->name) {
+            all->databases = d;
+        } else {
+            free(d);
+            d = NULL;
+        }
+    }
+    pthread_mutex_unlock(&all->lock);
+    return d;
+}
+
+void database_metrics_count(struct database_metrics *d, unsigned worker, enum sql_result result,
+                            uint64_t took_ns) {
+    static const char *const words[SQL_RESULTS] = {"ok",      "not_found", "unavailable",
+                                                   "timeout", "refused",   "too_large"};
+    const struct gateway_metrics *all = d->all;
+    struct metric_series *series = remembered(&d->results[result], all->family[FAMILY_SQL_QUERIES],
+                                              (const char *[]){d->name, words[result]});
+    if (series)
+        counter_add(series, worker, 1);
+    histogram_observe(
+        remembered(&d->duration, all->family[FAMILY_SQL_DURATION], (const char *[]){d->name}),
+        worker, took_ns);
+}
+
 /* ---- for people -------------------------------------------------------------------- */
 
 void service_metrics_latency(const struct service_metrics *s, struct histogram *into) {
@@ -356,10 +417,10 @@ static void emit(struct collector *c, int family, const char *const *labels, uin
     metrics_emit_uint(c->scrape, c->all->family[family], labels, value);
 }
 
-static void emit_breaker(struct collector *c, const struct service *s, uint64_t now_ns) {
-    const char *name = s->options->name;
+static void emit_breaker(struct collector *c, const char *name, struct swg_policy *policy,
+                         uint64_t now_ns) {
     struct swg_policy_stats stats;
-    swg_policy_read(s->policy, &stats, now_ns);
+    swg_policy_read(policy, &stats, now_ns);
     emit(c, FAMILY_STATE, (const char *[]){name}, stats.state);
     for (int manual = SWG_FORCED_OPEN; manual <= SWG_DISABLED; manual++)
         emit(c, FAMILY_FORCED,
@@ -392,14 +453,30 @@ static void emit_endpoints(struct collector *c, const struct service *s, uint64_
     }
 }
 
-static void emit_service(struct collector *c, struct service *s, uint64_t now_ns) {
-    const char *name = s->options->name;
-    emit_breaker(c, s, now_ns);
-    emit_endpoints(c, s, now_ns);
+static void emit_changes(struct collector *c, const struct service_metrics *s) {
     for (int state = 0; state < 3; state++)
         emit(c, FAMILY_CHANGES,
-             (const char *[]){name, swg_breaker_state_word((enum swg_breaker_state)state)},
-             atomic_load_explicit(&s->metrics->changes[state], memory_order_relaxed));
+             (const char *[]){s->name, swg_breaker_state_word((enum swg_breaker_state)state)},
+             atomic_load_explicit(&s->changes[state], memory_order_relaxed));
+}
+
+static void emit_database(struct collector *c, const struct database *db, uint64_t now_ns) {
+    const char *name = db->options->name;
+    struct sql_stats s;
+    database_read(db, &s);
+    emit(c, FAMILY_SQL_CONNECTIONS, (const char *[]){name, "idle"}, s.idle);
+    emit(c, FAMILY_SQL_CONNECTIONS, (const char *[]){name, "busy"}, s.busy);
+    emit(c, FAMILY_SQL_CONNECTIONS, (const char *[]){name, "connecting"}, s.connecting);
+    emit(c, FAMILY_SQL_WAITING, (const char *[]){name}, s.waiting);
+    emit_breaker(c, db->changes->name, db->policy, now_ns);
+    emit_changes(c, db->changes);
+}
+
+static void emit_service(struct collector *c, struct service *s, uint64_t now_ns) {
+    const char *name = s->options->name;
+    emit_breaker(c, name, s->policy, now_ns);
+    emit_endpoints(c, s, now_ns);
+    emit_changes(c, s->metrics);
     for (uint32_t t = 0; t < s->options->tier_count; t++) {
         const char *labels[] = {name, s->options->tiers[t].name};
         emit(c, FAMILY_TRIED, labels,
@@ -482,6 +559,8 @@ static void collect(struct metrics_scrape *scrape, void *arg) {
     struct plan *plan = gateway_plan(g);
     for (uint32_t i = 0; plan && i < plan->service_count; i++)
         emit_service(&c, &plan->services[i], now_ns);
+    for (uint32_t i = 0; plan && i < plan->database_count; i++)
+        emit_database(&c, &plan->databases[i], now_ns);
     plan_release(plan);
     if (g->cache)
         emit_cache(&c, g->cache);

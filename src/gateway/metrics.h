@@ -8,7 +8,9 @@
 
 #include "gateway/plan.h"
 #include "observe/metrics.h"
+#include "store/sql.h"
 
+struct database_metrics;
 struct exchange;
 struct service_metrics;
 struct gateway_metrics;
@@ -26,6 +28,12 @@ void service_metrics_state_changed(struct service_metrics *, enum swg_breaker_st
 /* Latency of requests so far, all methods together, for people. */
 void service_metrics_latency(const struct service_metrics *, struct histogram *into);
 uint64_t service_metrics_requests(const struct service_metrics *, int status_class);
+
+/* The same for a database of that name. */
+struct database_metrics *database_metrics_get(struct gateway *, const char *name);
+/* A query has ended, with its retries. Any worker. */
+void database_metrics_count(struct database_metrics *, unsigned worker, enum sql_result,
+                            uint64_t took_ns);
 
 /* One exchange has ended: counters, and the request's log line. */
 void metrics_of_exchange(struct exchange *, bool whole);

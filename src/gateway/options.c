@@ -38,6 +38,8 @@ const char *tier_kind_word(enum tier_kind kind) {
         return "static";
     case TIER_QUEUE:
         return "queue";
+    case TIER_SQL:
+        return "sql";
     }
     return "";
 }

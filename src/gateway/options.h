@@ -110,7 +110,7 @@ struct health_options {
     uint64_t timeout_ns;  /* default 2 s */
 };
 
-enum tier_kind { TIER_STALE, TIER_SERVICE, TIER_STATIC, TIER_QUEUE };
+enum tier_kind { TIER_STALE, TIER_SERVICE, TIER_STATIC, TIER_QUEUE, TIER_SQL };
 
 /* How a service takes several writes in one request. */
 enum batch_form { BATCH_JSON_ARRAY, BATCH_NDJSON, BATCH_FIRESTORE };
@@ -136,6 +136,34 @@ struct queue_options {
 const char *tier_kind_word(enum tier_kind);
 
 struct template;
+
+/* What the sql tiers ask. */
+struct database_options {
+    const char *name; /* as configured; of a URL in a tier: that, without its password */
+    const char *url;  /* may have a password in it: never shown */
+    uint32_t size, overflow;
+    uint64_t pre_ping_ns, recycle_ns;
+    bool writable;
+    bool from_url;                    /* of a tier, not under `databases` */
+    struct swg_policy_options policy; /* of the database; connect_ns also of its connections */
+};
+
+/* A value's type where it is bound; ANY: JSON's own, else text. */
+enum sql_parameter_type {
+    SQL_PARAMETER_ANY,
+    SQL_PARAMETER_TEXT,
+    SQL_PARAMETER_INTEGER,
+    SQL_PARAMETER_REAL,
+    SQL_PARAMETER_BOOLEAN,
+};
+
+struct sql_parameter {
+    const char *name;
+    const char *source; /* as written */
+    struct value_source from;
+    enum sql_parameter_type type;
+    bool nullable; /* NULL where the request has no such value */
+};
 
 struct header_value {
     const char *name, *value;      /* value NULL: the field is taken away */
@@ -175,6 +203,20 @@ struct tier_options {
             uint32_t header_count;
             const struct header_value *headers;
         } fixed;
+        struct {
+            const char *database; /* as written: a name, or a URL */
+            uint32_t index;       /* of it, in gateway_options.databases */
+            const char *query;    /* as written */
+            struct bytes text;    /* as the database gets it */
+            uint32_t count;
+            const struct sql_parameter *parameters; /* in the order of the text's numbers */
+            uint32_t shape;                         /* enum sql_shape of store */
+            uint32_t max;                           /* bytes of the result */
+            const char *wrap; /* the answer is an object with the result under this key */
+            bool is_public;   /* anybody may choose the values */
+            bool empty_is_fine;
+            uint32_t line, column; /* of the query in the file */
+        } sql;
     };
 };
 
@@ -251,6 +293,8 @@ struct gateway_options {
     struct admin_options admin;
     uint32_t listen_count;
     const struct listen_options *listens;
+    uint32_t database_count;
+    const struct database_options *databases;
     uint32_t service_count;
     const struct service_options *services;
     uint32_t route_count;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "gateway/database.h"
 #include "gateway/gateway.h"
 #include "gateway/metrics.h"
 
@@ -65,7 +66,7 @@ static int make_service(struct plan *p, uint32_t index, struct plan *old, uint64
         if (!s->tally[t])
             return -ENOMEM;
     }
-    gateway_listen(p->gateway, s);
+    gateway_listen(p->gateway, s->policy, s->metrics);
     return 0;
 }
 
@@ -82,6 +83,29 @@ static void link_tiers(struct plan *p) {
     }
 }
 
+static const struct database *find_database(const struct plan *old, const char *name) {
+    for (uint32_t i = 0; old && i < old->database_count; i++) {
+        if (!strcmp(old->databases[i].options->name, name))
+            return &old->databases[i];
+    }
+    return NULL;
+}
+
+static int make_databases(struct plan *p, struct plan *old, uint64_t now_ns) {
+    const struct gateway_options *o = p->options;
+    int error = 0;
+    p->databases = calloc(o->database_count + 1, sizeof *p->databases);
+    if (!p->databases)
+        return -ENOMEM;
+    while (!error && p->database_count < o->database_count) {
+        uint32_t i = p->database_count++; /* also counted when it fails half-way */
+        error =
+            database_open(&p->databases[i], p->gateway, &o->databases[i],
+                          find_database(old, o->databases[i].name), p->gateway->seed ^ ~i, now_ns);
+    }
+    return error;
+}
+
 int plan_create(struct plan **out, struct gateway *g, struct gateway_options *o, struct plan *old,
                 uint64_t now_ns) {
     *out = NULL;
@@ -94,7 +118,7 @@ int plan_create(struct plan **out, struct gateway *g, struct gateway_options *o,
     p->generation = old ? old->generation + 1 : 1;
     p->services = calloc(o->service_count + 1, sizeof *p->services);
     p->router = router_create(o);
-    int error = p->services && p->router ? 0 : -ENOMEM;
+    int error = p->services && p->router ? make_databases(p, old, now_ns) : -ENOMEM;
     for (; !error && p->service_count < o->service_count; p->service_count++)
         error = make_service(p, p->service_count, old, now_ns);
     if (error) {
@@ -122,7 +146,10 @@ void plan_release(struct plan *p) {
             target_release(s->targets[t]);
         free(s->targets);
     }
+    for (uint32_t i = 0; p->databases && i < p->database_count; i++)
+        database_close(&p->databases[i]);
     router_destroy(p->router);
+    free(p->databases);
     free(p->services);
     gateway_options_release(p->options);
     free(p);

@@ -16,6 +16,7 @@
 #include "gateway/target.h"
 #include "wire/http.h"
 
+struct database;
 struct gateway;
 struct service_metrics;
 
@@ -48,6 +49,8 @@ struct plan {
     struct router *router;
     uint32_t service_count;
     struct service *services;
+    uint32_t database_count;
+    struct database *databases; /* in the order of the options */
 };
 
 /* `old` may be NULL. 0 or -errno; *out is then NULL and nothing has changed. */

@@ -140,6 +140,10 @@ void sql_submit(struct sql_database *, struct sql_query *);
 /* After sql_submit(): done() does not come any more, and q is gone. */
 void sql_cancel(struct sql_query *);
 
+/* Before the process ends: what asks servers to end queries is given half a
+ * second to do so. */
+void sql_settle(void);
+
 void sql_read(const struct sql_database *, struct sql_stats *);
 
 /* Whether the statement can be prepared on the SQLite file of the URL; blocks.

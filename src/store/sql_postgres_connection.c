@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "store/sql_postgres.h"
 
@@ -577,7 +578,8 @@ static void read_results(struct postgres_connection *c) {
 
 /* ---- cancelling ------------------------------------------------------------------------------ */
 
-/* Any thread adds, a cancelling thread subtracts; relaxed: only a bound. */
+/* Any thread adds, a cancelling thread subtracts when it is done; relaxed: only a
+ * bound. */
 static atomic_uint cancels;
 
 static void *cancel_main(void *arg) {
@@ -587,6 +589,11 @@ static void *cancel_main(void *arg) {
     PQfreeCancel(arg);
     atomic_fetch_sub_explicit(&cancels, 1, memory_order_relaxed);
     return NULL;
+}
+
+void sql_settle(void) {
+    for (int i = 0; i < 500 && atomic_load_explicit(&cancels, memory_order_relaxed); i++)
+        usleep(1000);
 }
 
 static void cancel_at_server(struct postgres_connection *c) {

@@ -153,10 +153,6 @@ static int start_thread(struct sqlite_database *d) {
 }
 
 int sqlite_open(struct sql_database **out, const struct sql_options *o, char *why, size_t size) {
-    if (!sqlite_path_is_good(o->url)) {
-        snprintf(why, size, "expected sqlite:PATH, the path of a file");
-        return -EINVAL;
-    }
     struct sqlite_database *d = calloc(1, sizeof *d);
     if (!d)
         return -ENOMEM;

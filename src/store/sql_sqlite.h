@@ -32,7 +32,6 @@ struct sqlite_connection {
     bool timed_out;
 };
 
-bool sqlite_path_is_good(const char *url);
 void sqlite_connection_init(struct sqlite_connection *, const struct sql_options *);
 enum sql_result sqlite_connection_run(struct sqlite_connection *, struct sql_query *);
 void sqlite_connection_close(struct sqlite_connection *);

@@ -30,12 +30,6 @@ enum {
 
 static const char prefix[] = "sqlite:";
 
-bool sqlite_path_is_good(const char *url) {
-    const char *path = url + sizeof prefix - 1;
-    return path[0] && path[0] != ':' && strncmp(path, "//", 2) != 0 &&
-           strncmp(path, "file:", 5) != 0;
-}
-
 void sqlite_connection_init(struct sqlite_connection *c, const struct sql_options *o) {
     *c = (struct sqlite_connection){.options = o, .path = o->url + sizeof prefix - 1};
 }

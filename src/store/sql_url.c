@@ -4,11 +4,18 @@
 
 #include <string.h>
 
+/* No database in memory, no URI of SQLite's own, which could say what we say. */
+static bool is_path(struct bytes path) {
+    return path.len && path.at[0] != ':' && !bytes_starts(path, BYTES("//")) &&
+           !bytes_starts(path, BYTES("file:"));
+}
+
 bool sql_dialect_of(const char *url, enum sql_dialect *dialect) {
     struct bytes all = bytes_of(url);
     *dialect = bytes_starts(all, BYTES("sqlite:")) ? SQL_SQLITE : SQL_POSTGRES;
-    return *dialect == SQL_SQLITE || bytes_starts(all, BYTES("postgresql://")) ||
-           bytes_starts(all, BYTES("postgres://"));
+    if (*dialect == SQL_SQLITE)
+        return is_path((struct bytes){all.at + 7, all.len - 7});
+    return bytes_starts(all, BYTES("postgresql://")) || bytes_starts(all, BYTES("postgres://"));
 }
 
 /* ---- the URL, for people ----------------------------------------------------------- */

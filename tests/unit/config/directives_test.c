@@ -46,13 +46,33 @@ static const char *companions(const char *path) {
         return "fallback: [{stale: {}, share: %s}]";
     if (!strcmp(path, "services.*.fallback[].time"))
         return "fallback: [{stale: {}, time: %s}]";
+    if (!strcmp(path, "services.*.fallback[].sql"))
+        return "fallback: [{sql: {database: 'sqlite:x', query: SELECT 1}}]";
+    if (!strcmp(path, "services.*.fallback[].sql.database"))
+        return "fallback: [{sql: {database: %s, query: SELECT 1}}]";
+    if (!strcmp(path, "services.*.fallback[].sql.query"))
+        return "fallback: [{sql: {database: 'sqlite:x', query: %s, public: true, "
+               "params: {category: path.c}}}]";
+    if (!strcmp(path, "services.*.fallback[].sql.params"))
+        return "fallback: [{sql: {database: 'sqlite:x', public: true, "
+               "query: 'SELECT :category, :limit', params: %s}}]";
     if (!strcmp(path, "services.*.endpoints[].weight"))
         return "endpoints: [{url: http://h, weight: %s}]";
     return NULL;
 }
 
+/* Beside any other key of an sql tier. */
+static void write_sql(struct buf *to, const char *key, const char *value) {
+    buf_printf(to, "fallback: [{sql: {database: 'sqlite:x', query: SELECT 1, %s: %s}}]", key,
+               value);
+}
+
 static void replace(struct buf *to, const char *pattern, const char *value) {
     const char *mark = strstr(pattern, "%s");
+    if (!mark) {
+        buf_string(to, pattern);
+        return;
+    }
     buf_append(to, pattern, (size_t)(mark - pattern));
     buf_string(to, value);
     buf_string(to, mark + 2);
@@ -68,6 +88,12 @@ static void write_route(struct buf *to, const char *path, const char *value) {
     buf_string(to, "}]\n");
 }
 
+static void write_database(struct buf *to, const char *key, const char *value) {
+    buf_string(to, strcmp(key, "url") ? "databases: {d: {url: 'sqlite:x', " : "databases: {d: {");
+    write_nested(to, key, value);
+    buf_string(to, "}}\n");
+}
+
 /* A whole file in which only this directive is given. */
 static void write_file(struct buf *to, const struct directive *d, const char *value) {
     const char *path = d->path, *special = companions(path);
@@ -79,6 +105,8 @@ static void write_file(struct buf *to, const struct directive *d, const char *va
                                                    : "listen: [{");
         write_nested(to, path + 9, value);
         buf_string(to, "}]\n");
+    } else if (!strncmp(path, "databases.*.", 12)) {
+        write_database(to, path + 12, value);
     } else if (!in_service && strcmp(path, "services") != 0) {
         write_nested(to, path, value);
         buf_char(to, '\n');
@@ -96,6 +124,8 @@ static void write_file(struct buf *to, const struct directive *d, const char *va
         buf_string(to, "cache: {}, ");
     if (in_service && special)
         replace(to, special, value);
+    else if (!strncmp(path, "services.*.fallback[].sql.", 26))
+        write_sql(to, path + 26, value);
     else if (in_service)
         write_nested(to, path + 11, value);
     buf_string(to, "}}\n");
@@ -183,7 +213,8 @@ static void every_default_loads_back(void **state) {
         if (!d->default_text)
             continue;
         load_with(d, d->default_text);
-        bool has_more = strchr(d->path, '[') || !strncmp(d->path, "services.*.cache", 16) ||
+        bool has_more = strchr(d->path, '[') || !strncmp(d->path, "databases", 9) ||
+                        !strncmp(d->path, "services.*.cache", 16) ||
                         !strncmp(d->path, "services.*.health", 17);
         char *got = printed(options);
         if (!has_more && strcmp(got, expected) != 0)
@@ -242,6 +273,13 @@ static void what_comes_later_is_named(void **state) {
 /* ---- the engine ----------------------------------------------------------- */
 
 static void create_policies(const struct directive *d) {
+    for (uint32_t i = 0; i < options->database_count; i++) {
+        struct swg_policy *policy;
+        enum swg_error error = swg_policy_create(&policy, &options->databases[i].policy, 1, 1);
+        if (error)
+            fail_msg("%s: %s", d->path, swg_error_sentence(error));
+        swg_policy_release(policy);
+    }
     for (uint32_t i = 0; i < options->service_count; i++) {
         struct swg_policy *policy;
         enum swg_error error = swg_policy_create(&policy, &options->services[i].policy, 1, 1);
