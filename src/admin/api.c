@@ -15,6 +15,8 @@
     "Body: `{reason, author, for, endpoint}`, all optional but where said otherwise; "       \
     "`endpoint` names one of the service's endpoints, else all are meant. Answers with the " \
     "breaker as it is now."
+#define OUTBOX_COMMAND \
+    "Body: `{reason, author}`. Answers with the write as it is now; 409 tells why not."
 #define NEEDS_DURATION "Takes protection away, and so needs `for`, at most a week. "
 
 const struct route api_routes[] = {
@@ -75,6 +77,28 @@ const struct route api_routes[] = {
      NULL},
     {HTTP_GET, "/fallback-chain/stats", ACCESS_READ, handle_fallbacks, NULL, "/api/v1/fallbacks"},
 
+    {HTTP_GET, "/api/v1/outbox", ACCESS_READ, handle_outbox,
+     "Writes in the outbox, in the order of acceptance, without their contents: `{entries: […], "
+     "next}`. `?service=` and `?state=` (`queued`, `dead`, `sent`, `expired`, `dropped`) select, "
+     "`?limit=` (100, at most 1000) bounds; `?after=` with the `next` of one answer gives what "
+     "follows, until `next` is null.",
+     NULL},
+    {HTTP_GET, "/api/v1/outbox/summary", ACCESS_READ, handle_outbox_summary,
+     "For each service with a queue: what waits, since when, how many requests are under way, what "
+     "came of the writes since the process began, and how many dead letters there are now (counted "
+     "up to 1000 in all).",
+     NULL},
+    {HTTP_GET, "/api/v1/outbox/{id}", ACCESS_READ, handle_outbox_entry,
+     "One write, with the names of its header fields. With `?content=1` also their values and the "
+     "body, which needs the token on every address; credentials are `***` all the same.",
+     NULL},
+    {HTTP_POST, "/api/v1/outbox/{id}/retry", ACCESS_CHANGE, handle_outbox_retry,
+     "Queues a dead letter again, last in its order. " OUTBOX_COMMAND, NULL},
+    {HTTP_POST, "/api/v1/outbox/{id}/drop", ACCESS_CHANGE, handle_outbox_drop,
+     "Gives up a write that is queued or dead: it will not be delivered. 409 while it is being "
+     "sent. " OUTBOX_COMMAND,
+     NULL},
+
     {HTTP_GET, "/api/v1/services", ACCESS_READ, handle_services,
      "Every service: breaker, endpoints, health checks, requests and latencies.", NULL},
     {HTTP_GET, "/api/v1/services/{name}", ACCESS_READ, handle_service,
@@ -102,16 +126,14 @@ const struct route api_routes[] = {
 
 /* ---- finding -------------------------------------------------------------------- */
 
-static const char hole[] = "{name}";
-
 /* What stands in the place of {name} must be one segment, and not empty. */
 static bool matches(const char *pattern, struct bytes path, struct bytes *name) {
-    const char *at = strstr(pattern, hole);
+    const char *at = strchr(pattern, '{'), *end = at ? strchr(at, '}') : NULL;
     *name = (struct bytes){0};
-    if (!at)
+    if (!end)
         return bytes_equal(path, bytes_of(pattern));
     struct bytes before = {pattern, (size_t)(at - pattern)};
-    struct bytes after = bytes_of(at + sizeof hole - 1);
+    struct bytes after = bytes_of(end + 1);
     if (path.len <= before.len + after.len || !bytes_starts(path, before) ||
         !bytes_equal((struct bytes){path.at + path.len - after.len, after.len}, after))
         return false;

@@ -117,3 +117,8 @@ bool auth_permits(struct request *r, enum access access, struct response *a) {
                          "without the token, Host must be localhost or a loopback address");
     return true;
 }
+
+bool auth_demands_token(struct request *r, struct response *a) {
+    enum shown shown = shown_token(r);
+    return shown == SHOWN_RIGHT || unauthorized(r, a, shown);
+}

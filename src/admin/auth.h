@@ -19,6 +19,10 @@
 /* False, with the problem in the response: 401 or 403. */
 bool auth_permits(struct request *, enum access, struct response *);
 
+/* For what even those on a loopback address may see only with the token: false,
+ * with the problem in the response. */
+bool auth_demands_token(struct request *, struct response *);
+
 /* For tests. In time that depends on `given` alone. */
 bool auth_token_is(const char *token, struct bytes given);
 /* "localhost", "localhost:9797", "127.0.0.1", "[::1]:9797" … */

@@ -13,6 +13,7 @@
 
 #include "admin/api.h"
 #include "admin/handlers.h"
+#include "admin/later.h"
 #include "admin/problem.h"
 #include "gateway/gateway.h"
 
@@ -27,6 +28,7 @@ enum {
 #define REQUEST_NS   SWG_SECONDS(10)
 #define IDLE_NS      SWG_SECONDS(60)
 #define SEND_NS      SWG_SECONDS(30)
+#define WAIT_NS      SWG_SECONDS(30)
 #define LINGER_NS    SWG_SECONDS(2)
 #define HEARTBEAT_NS SWG_SECONDS(15)
 
@@ -98,6 +100,8 @@ void connection_close(struct connection *c) {
     struct admin *a = c->admin;
     if (c->state == STREAMING)
         a->follower_count--;
+    if (c->later)
+        c->later->connection = NULL;
     io_close(&c->stream);
     io_timer_clear(a->io, &c->timer);
     list_remove(&c->link);
@@ -292,6 +296,14 @@ static struct moment moment_now(struct admin *a) {
     return (struct moment){now_ns, a->clock_offset_ns};
 }
 
+/* Nothing is read meanwhile, so that a second request waits for its turn. */
+static void wait_for_answer(struct connection *c) {
+    next_request(c);
+    c->state = WAITING;
+    io_want_data(&c->stream, false);
+    set_timer(c, WAIT_NS);
+}
+
 static bool answer_request(struct connection *c) {
     struct http_field fields[FIELDS_MAX];
     struct http1_head head = {.fields = fields};
@@ -305,9 +317,15 @@ static bool answer_request(struct connection *c) {
                         .body = buf_view(&c->body),
                         .moment = moment_now(c->admin)};
     response_init(&a);
+    bool head_only = head.method == HTTP_HEAD;
     api_handle(&r, &a);
     c->keep_alive = head.keep_alive && !a.stream;
-    bool head_only = head.method == HTTP_HEAD;
+    if (a.later) {
+        response_free(&a);
+        c->head_only = head_only;
+        wait_for_answer(c);
+        return true;
+    }
     bool stream = a.stream && !head_only;
     bool there = send_answer(c, &a, head_only);
     response_free(&a);
@@ -317,6 +335,31 @@ static bool answer_request(struct connection *c) {
         return begin_stream(c);
     next_request(c);
     return go_on(c);
+}
+
+/* ---- answers that come later -------------------------------------------------------------- */
+
+void later_begin(struct later *l, struct request *r, struct response *a) {
+    l->connection = r->connection;
+    r->connection->later = l;
+    a->later = true;
+}
+
+void later_answer(struct later *l, struct response *a) {
+    struct connection *c = l->connection;
+    l->connection = NULL;
+    if (c) {
+        c->later = NULL;
+        if (send_answer(c, a, c->head_only) && go_on(c))
+            serve(c);
+    }
+    response_free(a);
+}
+
+static void give_up_waiting(struct connection *c) {
+    c->later->connection = NULL;
+    c->later = NULL;
+    refuse(c, 504, "too_slow", "the answer takes too long; what was asked for may still happen");
 }
 
 /* ---- what the stream tells ------------------------------------------------------------- */
@@ -349,7 +392,7 @@ static void on_drain(struct io_stream *s) {
 }
 
 /* A client that has sent its last request may still wait for the answer. In
- * SENDING nothing is read, and what was not read yet comes first: the end is
+ * SENDING and WAITING nothing is read, and what was not read yet comes first: the end is
  * told again after it. */
 static void on_end(struct io_stream *s, enum io_end end, int os_error) {
     struct connection *c = container_of(s, struct connection, stream);
@@ -358,7 +401,7 @@ static void on_end(struct io_stream *s, enum io_end end, int os_error) {
         connection_close(c);
     else if (c->state == LINGERING && io_pending(&c->stream))
         c->eof = true;
-    else if (c->state != SENDING)
+    else if (c->state != SENDING && c->state != WAITING)
         connection_close(c);
 }
 
@@ -384,6 +427,9 @@ static void on_timer(struct io_timer *t) {
             refuse(c, 408, "request_timeout", "the request did not come in time");
         else
             connection_close(c);
+        break;
+    case WAITING:
+        give_up_waiting(c);
         break;
     case SENDING:
         if (has_moved(c))

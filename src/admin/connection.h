@@ -4,15 +4,17 @@
  *            ▼                                      │
  *   adopt ▶ READING ─ a whole request, answered ─▶ SENDING ─ last answer ─▶ LINGERING ─▶ gone
  *            │  │                                                             ▲
- *            │  └──── a request that cannot be trusted, or came too slowly ───┘
+ *            │  ├──── a request that cannot be trusted, or came too slowly ───┘
+ *            │  └─ answered later (later.h) ─▶ WAITING ─ answered ─▶ SENDING
  *            └─ events were asked for ─▶ STREAMING ─ gone, or too slow ─▶ gone
  *
- * Handlers run at once, on the control thread: none of them waits. Answers are
- * made whole in memory and sent; while one waits for a slow client nothing is
- * read from him. In READING between requests a connection owns no buffer.
+ * Handlers run at once, on the control thread: none of them blocks. Answers are
+ * made whole in memory and sent; while one waits for a slow client, or for the
+ * disk, nothing is read from him. In READING between requests a connection owns
+ * no buffer.
  *
  * Limits: a head of 16 KiB, a body of 32 KiB, 10 s for both to come; 60 s
- * between requests; 30 s without progress in sending. A client that broke a
+ * between requests; 30 s without progress in sending, 30 s in WAITING. A client that broke a
  * rule is read on for 2 s, so that closing does not reset away the answer that
  * tells him which.
  *
@@ -23,7 +25,9 @@
 #include "admin/admin_priv.h"
 #include "admin/request.h"
 
-enum connection_state { READING, SENDING, STREAMING, LINGERING };
+struct later;
+
+enum connection_state { READING, WAITING, SENDING, STREAMING, LINGERING };
 
 struct connection {
     struct list link; /* in admin.connections */
@@ -45,6 +49,10 @@ struct connection {
     struct buf body;
 
     size_t pending_seen; /* SENDING, STREAMING: to tell whether the client takes anything */
+
+    /* WAITING */
+    struct later *later;
+    bool head_only; /* HEAD was asked */
 
     /* STREAMING: see events_api.c */
     uint64_t cursor; /* sequence of the last event sent */

@@ -1,6 +1,7 @@
 /* handlers.h - the functions that answer requests: one file a group of paths.
  *
- * Each fills the response and returns; none waits for anything. What a handler
+ * Each fills the response and returns, or says that it will be later (later.h);
+ * none waits for anything. What a handler
  * answers to stands in the table of routes, in api.c. */
 #ifndef SWG_ADMIN_HANDLERS_H
 #define SWG_ADMIN_HANDLERS_H
@@ -23,6 +24,13 @@ void handle_force_open(struct request *, struct response *);
 void handle_force_close(struct request *, struct response *);
 void handle_disable(struct request *, struct response *);
 void handle_force_recovery(struct request *, struct response *);
+
+/* outbox_api.c; they answer later: see later.h */
+void handle_outbox(struct request *, struct response *);
+void handle_outbox_summary(struct request *, struct response *);
+void handle_outbox_entry(struct request *, struct response *);
+void handle_outbox_retry(struct request *, struct response *);
+void handle_outbox_drop(struct request *, struct response *);
 
 /* fallbacks_api.c, services_api.c */
 void handle_fallbacks(struct request *, struct response *);

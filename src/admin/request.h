@@ -46,6 +46,7 @@ struct response {
     struct buf fields; /* further lines of the head */
     struct json_out json;
     bool stream; /* events follow the head for as long as the client stays */
+    bool later;  /* this one is not it: see later.h */
 };
 
 /* ---- reading --------------------------------------------------------------- */

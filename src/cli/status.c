@@ -22,6 +22,7 @@ const struct command page_status = {
         "of the breaker and since when, the calls in its window and how many of them failed or "
         "were slow, who answers clients now (upstream, cache, or a tier of the fallback chain), "
         "and, of an open one, when the service is tried again.\n\n"
+        "Where writes wait in the outbox, or are dead letters, a line a service tells how many.\n\n"
         "States are closed, open, half_open, and under manual control forced_open, forced_closed "
         "and disabled.",
     .options = options,
@@ -151,6 +152,30 @@ static void print_overall(const struct node *health) {
     fputs("\n\n", stdout);
 }
 
+/* Only queues with something in them. */
+static void print_queues(const struct json_in *in, const char *name) {
+    bool first = true;
+    for (const struct node_entry *e = items(in->root, "queues"); e; e = e->next) {
+        const char *service = json_in_text_or(e->value, "service", "?");
+        double queued = json_in_number(e->value, "entries", 0);
+        double dead = json_in_number(e->value, "dead_letters", 0);
+        double age = seconds_since(json_in_text(e->value, "oldest_at"));
+        char text[32];
+        if ((name && strcmp(name, service) != 0) || (queued <= 0 && dead <= 0))
+            continue;
+        fputs(first ? "\noutbox: " : "outbox: ", stdout);
+        terminal_text(stdout, service);
+        printf(": %.0f queued", queued);
+        if (queued > 0 && age >= 0)
+            printf(", the oldest for %s", write_age(text, age));
+        if (dead > 0)
+            printf("; %s%.0f dead%s", terminal_begin(stdout, COLOUR_RED), dead,
+                   terminal_end(stdout));
+        fputc('\n', stdout);
+        first = false;
+    }
+}
+
 static int print_table(struct admin_client *client, const char *name) {
     static const char *const headings[] = {"SERVICE", "STATE",   "SINCE", ">CALLS", ">FAILED",
                                            ">SLOW",   "ANSWERS", "",      NULL};
@@ -177,6 +202,10 @@ static int print_table(struct admin_client *client, const char *name) {
         fprintf(stderr, "switchgear status: there is no service \"%s\"\n", name);
     table_free(&t);
     json_in_free(&services);
+    if (admin_client_read(client, "/api/v1/outbox/summary", 503, &services) == 0) {
+        print_queues(&services, name);
+        json_in_free(&services);
+    }
     return name && !found ? EXIT_FAILED : EXIT_DONE;
 }
 

@@ -87,6 +87,29 @@ void history_commanded(struct gateway *g, const struct gateway_command *c) {
     log_end(&line);
 }
 
+void history_write_commanded(struct gateway *g, struct bytes service, const char *id,
+                             const char *verb, const char *author, const char *reason) {
+    char name[65], text[152];
+    snprintf(name, sizeof name, "%.*s", (int)service.len, service.at);
+    snprintf(text, sizeof text, "%s%s%s", id, *reason ? ": " : "", reason);
+    events_add(g->events, &(struct event_info){.unix_ms = unix_ms(),
+                                               .kind = "outbox",
+                                               .service = name,
+                                               .to = verb,
+                                               .cause = "manual",
+                                               .author = author,
+                                               .text = text});
+    struct log_line line;
+    if (!log_begin(&line, LOG_WARN, "queued write controlled by hand"))
+        return;
+    log_str(&line, "service", name);
+    log_str(&line, "id", id);
+    log_str(&line, "command", verb);
+    log_str(&line, "author", author);
+    log_str(&line, "reason", reason);
+    log_end(&line);
+}
+
 void history_note(struct gateway *g, const char *kind, const char *author, const char *text) {
     events_add(g->events, &(struct event_info){
                               .unix_ms = unix_ms(), .kind = kind, .author = author, .text = text});

@@ -11,6 +11,9 @@ void history_breaker_changed(struct gateway *, const char *service, const char *
                              const struct swg_breaker_event *);
 /* Before the command is carried out: its effects follow as changes. */
 void history_commanded(struct gateway *, const struct gateway_command *);
+/* A write in the outbox was retried or dropped by hand. */
+void history_write_commanded(struct gateway *, struct bytes service, const char *id,
+                             const char *verb, const char *author, const char *reason);
 /* Anything else worth remembering: "reload", "drain". */
 void history_note(struct gateway *, const char *kind, const char *author, const char *text);
 

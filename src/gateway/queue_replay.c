@@ -103,8 +103,8 @@ void queue_drop(struct queue_command *c) {
     struct queue *q = c->queue;
     uint64_t now = io_now(queue_home(q)->io);
     struct queue_write *w = find(q, c->op.entry.sequence);
-    if (!w || w->replay.out) {
-        tell(c, w ? -EBUSY : -ENOENT);
+    if (!w || w->replay.out || !q->gateway->outbox) {
+        tell(c, !w ? -ENOENT : w->replay.out ? -EBUSY : -ESHUTDOWN);
         return;
     }
     swg__replay_remove(&q->replay, &w->replay, now);

@@ -49,6 +49,10 @@ static void every_get_answers(void **state) {
         const char *hole = strstr(r->pattern, "{name}");
         if (r->method != HTTP_GET)
             continue;
+        if (strstr(r->pattern, "{id}")) { /* there is no outbox here; see later_test.c */
+            answers(get("/api/v1/outbox/0123"), 404, "unknown_write");
+            continue;
+        }
         snprintf(path, sizeof path, "%.*s%s%s", hole ? (int)(hole - r->pattern) : 255, r->pattern,
                  hole ? "shop" : "", hole ? hole + 6 : "");
         answers(get(path), 200, "\r\n\r\n");
