@@ -1,5 +1,6 @@
 /* check.c - `switchgear check`: what is wrong with a configuration, all of it. */
 #include "base/json_out.h"
+#include "cli/check_sql.h"
 #include "cli/commands.h"
 #include "config/config.h"
 
@@ -21,7 +22,9 @@ const struct command page_check = {
     .description =
         "Reads the file as `switchgear run` would and prints every error as `file:line:col: what "
         "is wrong; what was expected`, with a suggestion for a word that is misspelt. Warnings do "
-        "not make it fail. Nothing is started. Without FILE: switchgear.yaml, then "
+        "not make it fail. Nothing is started, but an SQLite file that a fallback asks is opened, "
+        "where it exists, to see whether the statement fits it. Without FILE: switchgear.yaml, "
+        "then "
         "/etc/switchgear/switchgear.yaml; `/dev/stdin` reads the standard input.",
     .options = options,
     .operands_max = 1,
@@ -97,6 +100,9 @@ static int check(const struct check *c) {
     struct gateway_options *o = NULL;
     config_report_init(&report);
     bool valid = config_load(c->path, &o, &report) == 0;
+    if (valid)
+        check_sql(o, &report);
+    valid = valid && report.error_count == 0;
     if (c->json)
         print_json(&report, c->path, valid);
     else
