@@ -55,6 +55,11 @@ static const struct choice jitter_choices[] = {{"full", SWG_JITTER_FULL, false},
                                                {"decorrelated", SWG_JITTER_DECORRELATED, false},
                                                {"none", SWG_JITTER_NONE, false},
                                                {0}};
+static const struct choice read_only_choices[] = {{"open", READ_ONLY_OPEN, false},
+                                                  {"degraded", READ_ONLY_DEGRADED, false},
+                                                  {"always", READ_ONLY_ALWAYS, false},
+                                                  {"off", READ_ONLY_OFF, false},
+                                                  {0}};
 static const struct choice method_choices[] = {
     {"idempotent", false, false}, {"any", true, false}, {0}};
 static const struct choice balance_choices[] = {{"least_request", SWG_LEAST_REQUEST, false},
@@ -477,6 +482,25 @@ const struct directive directives[] = {
     {"services.*.message.timeout", &type_text, SERVICE(message_timeout),
      .default_text = "{service} took too long. Please try again.", .help = "When the time is up."},
 
+    {"services.*.message.read_only", &type_text, SERVICE(message_read_only),
+     .default_text = "{service} takes no changes at the moment. Reading works. Please try again in "
+                     "a few moments.",
+     .help = "For a write that is refused because of read_only."},
+
+    {"services.*.read_only", &type_switched, SERVICE(read_only.enabled),
+     .help = "While the service is degraded its writes are refused (503) or queued, and reads go "
+             "on.",
+     .example = "{when: degraded, sql: true}"},
+    {"services.*.read_only.when", &type_choice, SERVICE(read_only.when), .default_text = "degraded",
+     .choices = read_only_choices,
+     .help = "open: while no endpoint's breaker is closed; degraded: while one of them is not "
+             "closed; always, off: by hand."},
+    {"services.*.read_only.allow", &type_methods, SERVICE(read_only.allow),
+     .help = "Methods that only read besides GET, HEAD and OPTIONS.", .example = "[POST]"},
+    {"services.*.read_only.sql", &type_bool, SERVICE(read_only.sql), .default_text = "false",
+     .help = "Whether requests carry SQL, in the body or as ?query=, whose verb tells reads from "
+             "writes; a body that is not kept whole (retry.body) is a write."},
+
     {"services.*.fallback", &type_fallback, NO_FIELD,
      .help = "What answers when the service cannot; tried in order, in what is left of the time.",
      .example = "[{stale: {max: 24h}}, {service: shop-small}, {static: {json: {items: []}}}]"},
@@ -612,7 +636,6 @@ const struct directive directives[] = {
     LATER("services.*.hedge"),
     LATER("services.*.shadow"),
     LATER("services.*.tls"),
-    LATER("services.*.read_only"),
     LATER("services.*.essential"),
 
     /* ---- routes ------------------------------------------------------------ */
@@ -629,7 +652,7 @@ const struct directive directives[] = {
     {"routes[].strip_prefix", &type_pattern, NO_FIELD,
      .help = "Taken off the path before it goes to the service.", .example = "/api"},
     {"routes[].match", &type_group, NO_FIELD, .help = "What else must hold."},
-    {"routes[].match.method", &type_methods, NO_FIELD, .help = "One of these methods.",
+    {"routes[].match.method", &type_methods, ROUTE(method_mask), .help = "One of these methods.",
      .example = "[GET, HEAD]"},
     {"routes[].match.host", &type_host, NO_FIELD,
      .help = "The host that the client asked for; *.example.com: any below it.",

@@ -235,25 +235,26 @@ static bool add_method(struct fill *f, const struct directive *d, const struct n
 
 static bool read_methods(struct fill *f, const struct directive *d, const struct node *n,
                          void *base) {
-    struct route_options *r = base;
+    uint32_t mask = 0;
     if (n->kind == NODE_MAP || !items_count(n))
         return fill_wrong(f, d, n, NULL);
     struct items items = items_of(n);
     const struct node *item;
     bool good = true;
     while ((item = items_next(&items)) != NULL)
-        good = add_method(f, d, item, &r->method_mask) && good;
+        good = add_method(f, d, item, &mask) && good;
+    field_set(d, base, mask);
     return good;
 }
 
 static void write_methods(struct json_out *out, const struct directive *d, const char *key,
                           const void *base) {
-    const struct route_options *r = base;
-    if (!r->method_mask)
+    uint32_t mask = (uint32_t)field_get(d, base);
+    if (!mask)
         return;
     json_key_array(out, key);
     for (uint32_t i = 0; i < METHODS; i++) {
-        if (r->method_mask >> methods[i].method & 1)
+        if (mask >> methods[i].method & 1)
             json_string(out, methods[i].name);
     }
     json_array_end(out);

@@ -308,6 +308,7 @@ static void finish(struct fill *f, struct draft *draft) {
     s->policy.cache = s->cache.enabled;
     s->message_open = finish_message(f, s->message_open, s->name);
     s->message_timeout = finish_message(f, s->message_timeout, s->name);
+    s->message_read_only = finish_message(f, s->message_read_only, s->name);
     finish_tiers(f, s);
 }
 

@@ -10,6 +10,7 @@
 #include "gateway/inner.h"
 #include "gateway/metrics.h"
 #include "gateway/queueing.h"
+#include "gateway/read_only.h"
 #include "gateway/token_stream.h"
 #include "gateway/value.h"
 
@@ -556,7 +557,9 @@ static struct swg_request describe(struct exchange *x) {
         .safe = http_method_is_safe(r->method),
         .cacheable = caching_wanted(x),
         .once = x->inner && x->inner->once,
-        .refuse = queueing_is_behind(x) ? SWG_REFUSED_BACKLOG : SWG_ADMITTED,
+        .refuse = queueing_is_behind(x)  ? SWG_REFUSED_BACKLOG
+                  : read_only_refuses(x) ? SWG_REFUSED_READ_ONLY
+                                         : SWG_ADMITTED,
         .rate = x->service->options->rate_per_client
                     ? gateway_client_limiter(x->worker->gateway, x->service, x->client)
                     : NULL,
@@ -597,13 +600,6 @@ static struct exchange *make(struct client *c, const struct http1_head *head, st
     return x;
 }
 
-/* Who waits for 100 (Continue) gets it from us: the service is asked later. */
-static void ask_for_body(struct exchange *x) {
-    struct iovec iov = {(void *)"HTTP/1.1 100 Continue\r\n\r\n", 25};
-    x->expects_continue = false;
-    io_send(&x->client->stream, &iov, 1);
-}
-
 void exchange_begin(struct client *c, const struct http1_head *head, struct bytes raw) {
     struct exchange *x = make(c, head, raw);
     if (!x) {
@@ -619,13 +615,13 @@ void exchange_begin(struct client *c, const struct http1_head *head, struct byte
         return;
     x->service = &x->plan->services[x->route.route->service_index];
     queueing_begin(x);
-    x->gathering = (caching_needs_body(x) || x->write_key.at) && !x->upload_done;
+    x->gathering =
+        (caching_needs_body(x) || x->write_key.at || read_only_needs_body(x)) && !x->upload_done;
     if (!x->gathering) {
         start(x);
         return;
     }
-    if (x->expects_continue)
-        ask_for_body(x);
+    invite_body(x);
     exchange_set_timer(x);
 }
 

@@ -220,6 +220,16 @@ struct tier_options {
     };
 };
 
+enum read_only_when { READ_ONLY_OPEN, READ_ONLY_DEGRADED, READ_ONLY_ALWAYS, READ_ONLY_OFF };
+
+/* When a service takes no writes; see read_only.h. */
+struct read_only_options {
+    bool enabled;
+    bool sql;                 /* the statement's verb tells reads from writes */
+    enum read_only_when when; /* OPEN: no endpoint's breaker is closed; DEGRADED: not all are */
+    uint32_t allow;           /* bits of 1 << enum http_method: methods that pass all the same */
+};
+
 struct service_options {
     const char *name;
     uint32_t endpoint_count;
@@ -231,6 +241,8 @@ struct service_options {
     struct health_options health;
     const char *message_open;    /* users' sentence; never NULL */
     const char *message_timeout; /* users' sentence; never NULL */
+    const char *message_read_only;
+    struct read_only_options read_only;
     bool critical;
     uint32_t depends_count;
     const char *const *depends_on;

@@ -251,7 +251,10 @@ void reply_failure(struct exchange *x, const struct swg_story *s) {
         seconds = 0;
     if (queueing_refusal(x)) /* the last hope */
         f.reason = queueing_refusal(x);
-    send_problem(x, &f, f.timed_out ? o->message_timeout : o->message_open, seconds);
+    const char *message = f.timed_out                          ? o->message_timeout
+                          : s->reason == SWG_REFUSED_READ_ONLY ? o->message_read_only
+                                                               : o->message_open;
+    send_problem(x, &f, message, seconds);
 }
 
 /* The parser's errors have names in capitals; reasons are words. */
