@@ -248,6 +248,13 @@ static bool is_to_be_split(const struct shipment *s, enum swg__replay_result res
     return s->count > 1 && result == SWG__REPLAY_REFUSED;
 }
 
+/* How long the service, or its rate limit, wants nothing more. When an open breaker is
+ * tried is not for us to wait: gate_of() watches it, and somebody may close it earlier. */
+static uint64_t wish_ns(const struct inner_answer *a) {
+    bool asked = a->story.source == SWG_FROM_SERVICE || a->story.reason == SWG_REFUSED_RATE_LIMITED;
+    return asked ? a->retry_after_ns : 0;
+}
+
 static void on_answer(struct inner *in, const struct inner_answer *a) {
     struct shipment *s = container_of(in, struct shipment, inner);
     struct queue *q = s->queue;
@@ -262,7 +269,7 @@ static void on_answer(struct inner *in, const struct inner_answer *a) {
             result = batch_result(s->options, a->body, d->from, d->parts);
         }
         describe(d, a, result);
-        conclude(d, result, a->retry_after_ns);
+        conclude(d, result, wish_ns(a));
     }
     free_shipment(s);
     queue_run(q);
