@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "gateway/gateway.h"
+#include "gateway/stores.h"
 #include "loop/resolve.h"
 #include "observe/log.h"
 
@@ -142,6 +144,9 @@ void names_follow(struct names *names, struct plan *plan) {
         for (uint32_t t = 0; t < plan->services[s].target_count; t++)
             follow(names, &old, plan->services[s].targets[t]);
     }
+    struct target *redis = stores_target(plan->gateway->stores);
+    if (redis)
+        follow(names, &old, redis);
     forget_all(&old);
 }
 

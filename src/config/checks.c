@@ -125,9 +125,15 @@ static void check_bulkhead(struct fill *f, const struct draft *draft, const char
 static void check_store(struct fill *f, const struct draft *draft, const char *name) {
     const struct cache_options *c = &draft->options.cache;
     const struct node *at = named_at(&draft->named, "services.*.cache.store");
-    if (c->enabled && c->store == CACHE_STORE_DISK && !f->options->cache_disk.path)
+    if (!c->enabled)
+        return;
+    if (c->store == CACHE_STORE_DISK && !f->options->cache_disk.path)
         report_error(f->report, at, "cache_disk, as in cache_disk: {path: /var/cache/switchgear}",
                      NULL, "services.%s.cache.store is disk, and no disk is configured", name);
+    if (c->store == CACHE_STORE_REDIS && !f->options->cache_redis.configured)
+        report_error(f->report, at,
+                     "cache_redis, as in cache_redis: {url: \"redis://127.0.0.1:6379\"}", NULL,
+                     "services.%s.cache.store is redis, and no Redis is configured", name);
 }
 
 static void check_tiers(struct fill *f, const struct draft *draft, const char *name) {

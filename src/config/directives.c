@@ -74,7 +74,7 @@ static const struct choice batch_choices[] = {{"json_array", BATCH_JSON_ARRAY, f
                                               {0}};
 static const struct choice store_choices[] = {{"memory", CACHE_STORE_MEMORY, false},
                                               {"disk", CACHE_STORE_DISK, false},
-                                              {"redis", CACHE_STORE_REDIS, true},
+                                              {"redis", CACHE_STORE_REDIS, false},
                                               {0}};
 
 static const struct choice as_choices[] = {{"rows", SQL_AS_ROWS, false},
@@ -123,6 +123,25 @@ const struct directive directives[] = {
      .help = "Event-loop threads; auto: one a core."},
     {"cache_memory", &type_size, TOP(cache_bytes), MIB(1), TIB(1), "64MiB",
      .help = "What all answers kept in memory, of all services, may take together."},
+    {"cache_redis", &type_group, NO_FIELD, .flags = DIRECTIVE_RESTART,
+     .help = "Where services with `cache: {store: redis}` keep answers; gateways may share it.",
+     .example = "{url: \"redis://cache.local:6379/1\", password: \"${REDIS_PASSWORD:-}\"}"},
+    {"cache_redis.url", &type_redis_url, TOP(cache_redis), .flags = DIRECTIVE_RESTART,
+     .help = "redis://host[:port][/database], or unix:/path.",
+     .example = "\"redis://127.0.0.1:6379\""},
+    {"cache_redis.user", &type_text, TOP(cache_redis.user), .flags = DIRECTIVE_RESTART,
+     .help = "For AUTH, beside the password; without it Redis takes `default`.",
+     .example = "switchgear"},
+    {"cache_redis.password", &type_secret, TOP(cache_redis.password), .flags = DIRECTIVE_RESTART,
+     .help = "For AUTH; empty: none. file:/path reads it from a file.",
+     .example = "\"${REDIS_PASSWORD:-}\""},
+    {"cache_redis.timeout", &type_duration, TOP(cache_redis.timeout_ns), MS(1), S(10), "20ms",
+     .flags = DIRECTIVE_RESTART,
+     .help = "How long a request waits for it. After five in a row that waited in vain it is not "
+             "asked for a while."},
+    {"cache_redis.prefix", &type_redis_prefix, TOP(cache_redis.prefix), .flags = DIRECTIVE_RESTART,
+     .default_text = "switchgear",
+     .help = "What all keys begin with, before a colon; at most 64 characters."},
     {"store", &type_store, NO_FIELD, .default_text = "sqlite:switchgear.db",
      .flags = DIRECTIVE_RESTART,
      .help = "Where queued writes are kept: sqlite:FILE, on a local disk. One process owns it at a "
@@ -462,7 +481,7 @@ const struct directive directives[] = {
     {"services.*.cache.store", &type_choice, SERVICE(cache.store), .default_text = "memory",
      .choices = store_choices,
      .help = "Where answers are kept besides memory, which is always asked first: on a disk "
-             "(cache_disk), where they outlast a restart."},
+             "(cache_disk) or in a Redis (cache_redis), where they outlast a restart."},
 
     {"services.*.health", &type_switched, SERVICE(health.enabled),
      .help = "Asks each endpoint by itself whether it is well; not done without this key.",

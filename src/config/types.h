@@ -29,6 +29,9 @@ extern const struct directive_type type_requests;  /* all, errors, off, 1/100 */
 extern const struct directive_type type_listens, type_listen_address, type_trust;
 extern const struct directive_type type_admin_address;
 
+/* ---- redis.c ------------------------------------------------------------- */
+extern const struct directive_type type_redis_url, type_redis_prefix;
+
 /* ---- services.c ---------------------------------------------------------- */
 extern const struct directive_type type_defaults, type_services, type_endpoints, type_url;
 extern const struct directive_type type_names;

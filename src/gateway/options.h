@@ -103,6 +103,18 @@ struct cache_disk_options {
     uint64_t timeout_ns; /* for a look-up */
 };
 
+/* And those with `store: redis`. */
+struct cache_redis_options {
+    bool configured;
+    const char *host; /* NULL for unix */
+    uint16_t port;
+    const char *unix_path;
+    const char *user, *password; /* NULL: none */
+    uint32_t database;
+    uint64_t timeout_ns; /* for a look-up */
+    const char *prefix;  /* of all keys */
+};
+
 struct health_options {
     bool enabled;
     const char *path;
@@ -299,6 +311,7 @@ struct gateway_options {
     uint64_t cache_bytes;     /* memory store of all services; default 64 MiB */
     uint64_t cache_entries;   /* the same in entries; default 0: no limit */
     struct cache_disk_options cache_disk;
+    struct cache_redis_options cache_redis;
     struct limit_options limits;
     struct drain_options drain;
     struct log_options log;

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -19,6 +20,7 @@
 #include "gateway/stored.h"
 #include "observe/log.h"
 #include "store/disk_cache.h"
+#include "store/redis_cache.h"
 
 enum { REMOVED_SLOTS = 4096 };
 
@@ -38,6 +40,9 @@ struct level {
 
 struct stores {
     struct gateway *gateway;
+    struct gateway_options *options; /* as at start */
+    struct target *redis;            /* where it is; NULL: none */
+    _Atomic int redis_state;         /* told last: 0 nothing, 1 good, 2 bad; any worker; relaxed */
     struct level level[CACHE_STORE_KINDS];
     char *disk_path;      /* for messages */
     pthread_mutex_t lock; /* guards `removed` */
@@ -84,6 +89,21 @@ static void on_disk_state(void *arg, int error, const struct cache_store_stats *
     (void)log_flush(); /* this thread has no loop that would */
 }
 
+/* Each worker has a connection; what one says of the server goes for all. */
+static void on_redis_state(void *arg, const char *cause) {
+    struct stores *s = arg;
+    struct log_line line;
+    int state = cause ? 2 : 1;
+    if (atomic_exchange_explicit(&s->redis_state, state, memory_order_relaxed) == state ||
+        !log_begin(&line, cause ? LOG_WARN : LOG_INFO,
+                   cause ? "the cache goes on without its Redis" : "the cache uses its Redis"))
+        return;
+    log_str(&line, "address", s->redis->name);
+    if (cause)
+        log_str(&line, "cause", cause);
+    log_end(&line);
+}
+
 static void on_breaker(void *arg, const struct swg_breaker_event *e) {
     struct log_line line;
     if (e->from == e->to || e->to == SWG_HALF_OPEN ||
@@ -124,17 +144,35 @@ static int create_disk(struct stores *s, const struct cache_disk_options *o) {
     return error ? error : disk_cache_create(&s->level[CACHE_STORE_DISK].shared, &options);
 }
 
-int stores_create(struct stores **out, struct gateway *g, const struct gateway_options *o) {
+static int create_redis(struct stores *s, const struct cache_redis_options *o) {
+    char name[300];
+    struct endpoint_options where = {.name = name,
+                                     .scheme = o->unix_path ? SCHEME_UNIX : SCHEME_HTTP,
+                                     .host = o->host,
+                                     .port = o->port,
+                                     .unix_path = o->unix_path};
+    if (o->unix_path)
+        snprintf(name, sizeof name, "unix:%s", o->unix_path);
+    else
+        snprintf(name, sizeof name, "redis://%s:%u", o->host, o->port);
+    s->redis = target_create(&where, 0);
+    return s->redis ? create_level(s, CACHE_STORE_REDIS, o->timeout_ns) : -ENOMEM;
+}
+
+int stores_create(struct stores **out, struct gateway *g, struct gateway_options *o) {
     struct stores *s = calloc(1, sizeof *s);
     *out = NULL;
     if (!s)
         return -ENOMEM;
     s->gateway = g;
+    s->options = gateway_options_hold(o);
     pthread_mutex_init(&s->lock, NULL);
     s->removed = calloc(REMOVED_SLOTS, sizeof *s->removed);
     int error = s->removed ? 0 : -ENOMEM;
     if (!error && o->cache_disk.path)
         error = create_disk(s, &o->cache_disk);
+    if (!error && o->cache_redis.configured)
+        error = create_redis(s, &o->cache_redis);
     if (error) {
         stores_stop(s);
         stores_destroy(s);
@@ -156,19 +194,43 @@ void stores_destroy(struct stores *s) {
     for (int i = 0; i < CACHE_STORE_KINDS; i++)
         swg_breaker_destroy(s->level[i].breaker);
     pthread_mutex_destroy(&s->lock);
+    if (s->redis)
+        target_release(s->redis);
+    gateway_options_release(s->options);
     free(s->removed);
     free(s->disk_path);
     free(s);
 }
 
+struct target *stores_target(struct stores *s) {
+    return s->redis;
+}
+
+static bool redis_address(void *arg, struct sockaddr_storage *address, socklen_t *len) {
+    return target_pick_address(((struct stores *)arg)->redis, address, len);
+}
+
 int stores_attach(struct worker *w) {
     struct stores *s = w->gateway->stores;
+    const struct cache_redis_options *o = &s->options->cache_redis;
     w->stores[CACHE_STORE_DISK] = s->level[CACHE_STORE_DISK].shared;
-    return 0;
+    if (!s->redis)
+        return 0;
+    struct redis_cache_options options = {.io = w->io,
+                                          .address = redis_address,
+                                          .user = o->user,
+                                          .password = o->password,
+                                          .database = o->database,
+                                          .prefix = o->prefix,
+                                          .on_state = on_redis_state,
+                                          .arg = s,
+                                          .seed = worker_random(w)};
+    return redis_cache_create(&w->stores[CACHE_STORE_REDIS], &options);
 }
 
 void stores_detach(struct worker *w) {
-    w->stores[CACHE_STORE_DISK] = NULL;
+    redis_cache_destroy(w->stores[CACHE_STORE_REDIS]);
+    w->stores[CACHE_STORE_REDIS] = w->stores[CACHE_STORE_DISK] = NULL;
 }
 
 /* ---- what was removed lately ----------------------------------------------------- */
@@ -351,6 +413,21 @@ static uint64_t counted(const struct level *l, enum cache_store_result r) {
     return atomic_load_explicit(&l->results[r], memory_order_relaxed);
 }
 
+/* Each worker's own, together. */
+static void read_workers(struct stores *s, enum cache_store_kind kind,
+                         struct cache_store_stats *out) {
+    for (uint32_t i = 0; i < s->gateway->worker_count; i++) {
+        const struct worker *w = s->gateway->workers[i];
+        struct cache_store *store = w ? w->stores[kind] : NULL;
+        struct cache_store_stats one = {0};
+        if (store)
+            store->ops->read(store, &one);
+        out->ready = out->ready || one.ready;
+        out->damaged += one.damaged;
+        out->unsaved += one.unsaved;
+    }
+}
+
 bool stores_read(struct stores *s, enum cache_store_kind kind, struct stores_stats *out) {
     const struct level *l = &s->level[kind];
     *out = (struct stores_stats){0};
@@ -358,6 +435,8 @@ bool stores_read(struct stores *s, enum cache_store_kind kind, struct stores_sta
         return false;
     if (l->shared)
         l->shared->ops->read(l->shared, &out->store);
+    else
+        read_workers(s, kind, &out->store);
     out->hits = counted(l, CACHE_STORE_HIT);
     out->misses = counted(l, CACHE_STORE_MISS) + counted(l, CACHE_STORE_DAMAGED);
     out->errors = counted(l, CACHE_STORE_ERROR);

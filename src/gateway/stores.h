@@ -23,10 +23,11 @@ struct exchange;
 struct gateway;
 struct leg;
 struct stores;
+struct target;
 struct worker;
 
 /* 0 or -errno. */
-int stores_create(struct stores **out, struct gateway *, const struct gateway_options *);
+int stores_create(struct stores **out, struct gateway *, struct gateway_options *);
 /* The stores' threads end; what was asked is answered by the next turn of the
  * workers' loops. Workers' threads have ended. */
 void stores_stop(struct stores *);
@@ -46,6 +47,9 @@ bool stores_ask(struct leg *, stores_told *);
 void stores_put(struct exchange *, struct cache_entry *);
 /* What any store has under this key is void. */
 void stores_remove(struct exchange *, const struct cache_key *);
+
+/* Where the Redis is, for who resolves names; NULL: there is none. */
+struct target *stores_target(struct stores *);
 
 struct stores_stats {
     struct cache_store_stats store;

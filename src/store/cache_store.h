@@ -45,8 +45,6 @@ struct cache_question {
     /* the store's */
     struct io_task task;
     struct list link;
-    uint64_t due_ns;
-    struct cache_store *store;
 };
 
 struct cache_store_stats {

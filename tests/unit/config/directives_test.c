@@ -112,7 +112,7 @@ static void write_file(struct buf *to, const struct directive *d, const char *va
         buf_char(to, '\n');
     }
     if (!strcmp(path, "services.*.cache.store"))
-        buf_string(to, "cache_disk: {path: /x}\n");
+        buf_string(to, "cache_disk: {path: /x}\ncache_redis: {url: 'redis://h'}\n");
     if (!strcmp(path, "services")) {
         buf_printf(to, "services: %s\n", value);
         return;
