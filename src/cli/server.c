@@ -447,6 +447,8 @@ static void on_signal(struct loop_signals *signals, const struct signalfd_siginf
 
 static void on_tick(struct io_timer *t) {
     struct server *s = container_of(t, struct server, tick);
+    if (s->state == STOPPED) /* the loop's last turns, when the gateway may be gone */
+        return;
     gateway_tick(s->gateway);
     io_timer_set(loop_io(s->control), t, io_now(loop_io(s->control)) + TICK_NS);
 }
