@@ -15,7 +15,7 @@
 #include "loop/signals.h"
 
 /* Ids of options; those of mock_settings follow from SETTING on. */
-enum { LISTEN = 1, NAME, BODY, BODY_SIZE, HEADER, TYPE, SCHEDULE, SEED, JSON, SETTING };
+enum { LISTEN = 1, NAME, BODY, BODY_SIZE, HEADER, TYPE, REPLY, SCHEDULE, SEED, JSON, SETTING };
 
 #define SETTING_ROW(name, value, help) \
     { SETTING, 0, name, value, help }
@@ -43,6 +43,17 @@ static const struct arg_option options[] = {
     {BODY_SIZE, 0, "body-size", "SIZE", "So many bytes instead, up to 64MiB."},
     {TYPE, 0, "type", "TYPE", "The answer's Content-Type."},
     {HEADER, 'H', "header", "'NAME: VALUE'", "A header field of the answer; may be repeated."},
+    {REPLY, 0, "reply", "TEXT", "What the language model says; its words are the tokens."},
+    SETTING_ROW("tokens", "COUNT",
+                "How many; the words are repeated. Default: as many as the reply has."),
+    SETTING_ROW("first-token", "TIME", "Before the first token of the language model: 200ms."),
+    SETTING_ROW("token-interval", "TIME", "Between its tokens: 20ms."),
+    SETTING_ROW(
+        "break-after", "COUNT",
+        "After so many tokens of a stream the connection is reset; 0: after the role, before "
+        "the first."),
+    SETTING_ROW("silence-after", "COUNT", "After so many nothing comes any more."),
+    SETTING_ROW("error-after", "COUNT", "After so many comes an error event, and the end."),
     {SCHEDULE, 0, "schedule", "STEPS",
      "A behaviour that changes over time: 'ok 30s, errors 50% 10s, hang 5s, down 5s, ok'."},
     {SEED, 0, "seed", "NUMBER", "Of all that is drawn; the same seed gives the same sequence."},
@@ -76,11 +87,14 @@ const struct command page_mock = {
         "Paths with a meaning of their own:\n\n"
         "  /echo  /upload  /status/418  /bytes/1MiB  /delay/250ms  /sse  /ws\n"
         "  /cache  /counter  /interim  /trailers  /fields/50  /early/413\n"
-        "  /hang  /reset  /close  /garbled      (more in GET /__mock/)",
+        "  /hang  /reset  /close  /garbled      (more in GET /__mock/)\n\n"
+        "A language model, as OpenAI's API speaks:\n\n"
+        "  /v1/chat/completions  /v1/models  /v1/embeddings",
     .options = options,
     .exit_failed = "it could not listen",
     .example =
         "switchgear mock --listen 127.0.0.1:8001 --latency 'lognormal 20ms 200ms' --errors 5%\n"
+        "switchgear mock --first-token 200ms --token-interval 20ms --break-after 5\n"
         "curl -X PUT http://127.0.0.1:8001/__mock/behaviour -d '{\"hang\": \"100%\"}'",
 };
 
@@ -139,6 +153,9 @@ static void read_option(struct args *args, int id, struct mock *m, struct mock_o
         if (!mock_content_add_field(m->content_at_start, bytes_of(args->value)))
             args_fail(args, "--header: \"%s\" is no field that can be set; expected 'Name: value'",
                       args->value);
+        break;
+    case REPLY:
+        m->reply = args->value;
         break;
     case SCHEDULE:
         set_schedule(args, m);

@@ -5,6 +5,7 @@
  *   mock_connection.c  a connection's states, from bytes to a request
  *   mock_reply.c       an answer on its way out, in pieces where need be
  *   mock_page.c        paths with a meaning of their own: /bytes/N, /sse, …
+ *   mock_llm.c         /v1/…: a language model
  *   mock_websocket.c   /ws
  *   mock_control.c     /__mock/: state, behaviour, the last requests
  *   mock_records.c     counts, and the last requests
@@ -49,6 +50,7 @@ struct mock {
     struct sockaddr_storage address;
     socklen_t address_len;
     const char *name;
+    const char *reply; /* what the model says; NULL: something */
     char url[160];
     uint64_t started_ns, random;
     int64_t date_s; /* of `date` */
@@ -88,7 +90,7 @@ enum mock_state {
     MOCK_CLOSED,
 };
 
-enum mock_source { MOCK_FROM_MEMORY, MOCK_FROM_PATTERN, MOCK_FROM_EVENTS };
+enum mock_source { MOCK_FROM_MEMORY, MOCK_FROM_PATTERN, MOCK_FROM_EVENTS, MOCK_FROM_TOKENS };
 
 /* An answer: filled by a page, then sent by mock_reply_start(). */
 struct mock_reply {
@@ -101,6 +103,7 @@ struct mock_reply {
     struct mock_content *content; /* released at the end */
     uint64_t length;              /* bytes, or events; UINT64_MAX: without end */
     uint64_t sent;                /* of them */
+    uint64_t events;              /* sent, where it comes from tokens */
     uint64_t cut;                 /* ends after so many bytes; UINT64_MAX: does not */
     bool cut_resets;
     uint64_t rate, paced_ns; /* bytes a second (0: at full speed), from when on */
@@ -209,6 +212,11 @@ void mock_reply_start(struct mock_connection *);
 void mock_reply_go_on(struct mock_connection *);
 void mock_reply_init(struct mock_reply *);
 void mock_reply_free(struct mock_reply *);
+/* What is left to be sent; 0: mock_reply_end() */
+uint64_t mock_reply_left(const struct mock_reply *);
+/* Sends a piece of the body, in a chunk where it is chunked. */
+void mock_reply_piece(struct mock_connection *, struct bytes);
+void mock_reply_end(struct mock_connection *);
 /* The answer is what `b` holds, which becomes the reply's own. */
 void mock_reply_take(struct mock_reply *, struct buf *b, struct bytes type);
 
@@ -231,6 +239,14 @@ bool mock_control_answer(struct mock_connection *, const struct mock_request *,
 void mock_control_notice(struct mock *);
 /* The time of one that waits is over. */
 void mock_control_timeout(struct mock_connection *);
+
+/* ---- mock_llm.c ------------------------------------------------------------------------- */
+bool mock_llm_chat(struct mock_connection *, const struct mock_request *, struct mock_reply *);
+bool mock_llm_models(struct mock_connection *, const struct mock_request *, struct mock_reply *);
+bool mock_llm_embeddings(struct mock_connection *, const struct mock_request *,
+                         struct mock_reply *);
+/* Sends what is due of a stream of tokens. */
+void mock_llm_stream(struct mock_connection *);
 
 /* ---- mock_websocket.c --------------------------------------------------------------- */
 bool mock_websocket_answer(struct mock_connection *, const struct mock_request *,

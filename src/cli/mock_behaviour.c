@@ -9,7 +9,7 @@
 #include "base/random.h"
 #include "config/value.h"
 
-enum { STATUS_DEFAULT = 500 };
+enum { STATUS_DEFAULT = 500, TOKENS_MAX = 50000 };
 
 const char *const mock_fate_words[MOCK_FATES] = {
     [MOCK_ANSWER] = "answer", [MOCK_ERROR] = "error", [MOCK_TRUNCATE] = "truncate",
@@ -101,9 +101,10 @@ void mock_latency_write(const struct mock_latency *l, struct buf *to) {
 
 /* ---- settings --------------------------------------------------------------- */
 
-const char *const mock_settings[] = {"latency",     "errors",   "status",    "hang",
-                                     "reset",       "truncate", "slow_body", "retry_after",
-                                     "close_after", "chunked",  NULL};
+const char *const mock_settings[] = {
+    "latency",        "errors",      "status",        "hang",        "reset",  "truncate",
+    "slow_body",      "retry_after", "close_after",   "chunked",     "tokens", "first_token",
+    "token_interval", "break_after", "silence_after", "error_after", NULL};
 
 static bool set_share(uint32_t *field, struct bytes value, struct buf *why) {
     if (mock_share_read(value, field))
@@ -120,6 +121,47 @@ static bool set_number(uint32_t *field, struct bytes value, uint64_t max, struct
     }
     buf_printf(why, "a number from 0 to %llu", (unsigned long long)max);
     return false;
+}
+
+static bool set_time(uint64_t *field, struct bytes value, struct buf *why) {
+    uint64_t n;
+    if (value_duration(value, &n) && n <= SWG_HOURS(1)) {
+        *field = n;
+        return true;
+    }
+    buf_literal(why, "a duration such as 200ms, up to 1h");
+    return false;
+}
+
+/* After so many tokens. */
+static bool set_point(uint32_t *field, struct bytes value, struct buf *why) {
+    if (bytes_equal(value, BYTES("never"))) {
+        *field = UINT32_MAX;
+        return true;
+    }
+    if (set_number(field, value, TOKENS_MAX, why))
+        return true;
+    buf_literal(why, " of tokens, or never");
+    return false;
+}
+
+/* What concerns the language model; false in *mine if it is something else. */
+static bool set_model(struct mock_behaviour *b, struct bytes key, struct bytes value,
+                      struct buf *why, bool *mine) {
+    *mine = true;
+    if (bytes_equal(key, BYTES("tokens")))
+        return set_number(&b->tokens, value, TOKENS_MAX, why);
+    if (bytes_equal(key, BYTES("first_token")))
+        return set_time(&b->first_token_ns, value, why);
+    if (bytes_equal(key, BYTES("token_interval")))
+        return set_time(&b->token_interval_ns, value, why);
+    if (bytes_equal(key, BYTES("break_after")))
+        return set_point(&b->break_after, value, why);
+    if (bytes_equal(key, BYTES("silence_after")))
+        return set_point(&b->silence_after, value, why);
+    if (bytes_equal(key, BYTES("error_after")))
+        return set_point(&b->error_after, value, why);
+    return *mine = false;
 }
 
 static bool set_status(struct mock_behaviour *b, struct bytes value, struct buf *why) {
@@ -185,6 +227,10 @@ bool mock_behaviour_set(struct mock_behaviour *b, struct bytes key, struct bytes
         return set_number(&b->close_after, value, 1000000000, why);
     if (bytes_equal(key, BYTES("chunked")))
         return set_chunked(b, value, why);
+    bool mine;
+    bool good = set_model(b, key, value, why, &mine);
+    if (mine)
+        return good;
     buf_literal(why, "one of");
     for (const char *const *s = mock_settings; *s; s++)
         buf_printf(why, "%s %s", s == mock_settings ? "" : ",", *s);
@@ -193,7 +239,39 @@ bool mock_behaviour_set(struct mock_behaviour *b, struct bytes key, struct bytes
 
 void mock_behaviour_heal(struct mock_behaviour *b) {
     *b = (struct mock_behaviour){
-        .status = STATUS_DEFAULT, .close_after = b->close_after, .chunked = b->chunked};
+        .status = STATUS_DEFAULT,
+        .close_after = b->close_after,
+        .chunked = b->chunked,
+        .tokens = b->tokens,
+        .first_token_ns = 0,
+        .break_after = UINT32_MAX,
+        .silence_after = UINT32_MAX,
+        .error_after = UINT32_MAX,
+    };
+}
+
+static void write_time(struct json_out *j, const char *key, uint64_t ns) {
+    char text[64];
+    struct buf t;
+    buf_init_fixed(&t, text, sizeof text);
+    value_write_duration(&t, ns);
+    json_key_string(j, key, text);
+}
+
+static void write_point(struct json_out *j, const char *key, uint32_t tokens) {
+    if (tokens == UINT32_MAX)
+        json_key_string(j, key, "never");
+    else
+        json_key_uint(j, key, tokens);
+}
+
+static void write_model(struct json_out *j, const struct mock_behaviour *b) {
+    json_key_uint(j, "tokens", b->tokens);
+    write_time(j, "first_token", b->first_token_ns);
+    write_time(j, "token_interval", b->token_interval_ns);
+    write_point(j, "break_after", b->break_after);
+    write_point(j, "silence_after", b->silence_after);
+    write_point(j, "error_after", b->error_after);
 }
 
 void mock_behaviour_write(const struct mock_behaviour *b, struct json_out *j) {
@@ -215,6 +293,7 @@ void mock_behaviour_write(const struct mock_behaviour *b, struct json_out *j) {
     json_key_uint(j, "retry_after", b->retry_after);
     json_key_uint(j, "close_after", b->close_after);
     json_key_bool(j, "chunked", b->chunked);
+    write_model(j, b);
     json_object_end(j);
 }
 

@@ -35,6 +35,10 @@ struct mock_behaviour {
     uint32_t retry_after; /* seconds, sent with errors; 0: not */
     uint64_t slow_body;   /* bytes a second; 0: as fast as it goes */
     uint32_t close_after; /* answers on one connection, then it is closed unannounced; 0: never */
+    /* of the language model; tokens are counted from the first one */
+    uint32_t tokens; /* 0: as many as the reply has words */
+    uint64_t first_token_ns, token_interval_ns;
+    uint32_t break_after, silence_after, error_after; /* so many tokens; UINT32_MAX: never */
     bool chunked;
     bool down; /* does not even listen */
 };

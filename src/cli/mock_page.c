@@ -432,6 +432,10 @@ static const struct mock_page pages[] = {
      page_bytes},
     {"/delay/", true, PAGE_LATER, "TIME: the default answer after that time", page_delay},
     {"/sse", false, 0, "server-sent events; ?events=5&interval=100ms", page_events},
+    {"/v1/chat/completions", false, PAGE_KEEPS | PAGE_LATER,
+     "a language model; {\"stream\": true} or not", mock_llm_chat},
+    {"/v1/models", false, 0, "two of them", mock_llm_models},
+    {"/v1/embeddings", false, PAGE_KEEPS, "a few numbers for each input", mock_llm_embeddings},
     {"/ws", false, 0, "a WebSocket that echoes", mock_websocket_answer},
     {"/cache", false, 0, "ETag, Last-Modified; ?max-age=60 ?control= ?vary= ?body=", page_cache},
     {"/counter", false, 0, "another number each time", page_counter},
@@ -462,7 +466,7 @@ const struct mock_page *mock_page_find(struct bytes path) {
 void mock_pages_write(struct buf *to) {
     for (int i = 0; i < PAGES; i++) {
         if (pages[i].help)
-            buf_printf(to, "%-10s %s\n", pages[i].path, pages[i].help);
+            buf_printf(to, "%-21s %s\n", pages[i].path, pages[i].help);
     }
-    buf_printf(to, "%-10s %s\n", any_page.path, any_page.help);
+    buf_printf(to, "%-21s %s\n", any_page.path, any_page.help);
 }

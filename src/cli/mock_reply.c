@@ -53,7 +53,8 @@ static void write_interim(const struct mock_reply *r, struct buf *out) {
 
 static void write_framing(struct mock_connection *c, struct buf *out) {
     struct mock_reply *r = &c->reply;
-    bool endless = r->source == MOCK_FROM_EVENTS || r->length == UINT64_MAX || r->chunked;
+    bool endless = r->source == MOCK_FROM_EVENTS || r->source == MOCK_FROM_TOKENS ||
+                   r->length == UINT64_MAX || r->chunked;
     if (has_no_body(r))
         return;
     if (endless && c->minor == 0) {
@@ -120,12 +121,12 @@ static void finish(struct mock_connection *c) {
         mock_connection_answered(c);
 }
 
-static uint64_t left(const struct mock_reply *r) {
+uint64_t mock_reply_left(const struct mock_reply *r) {
     uint64_t end = r->cut < r->length ? r->cut : r->length;
     return end == UINT64_MAX ? UINT64_MAX : end > r->sent ? end - r->sent : 0;
 }
 
-static void send_end(struct mock_connection *c) {
+void mock_reply_end(struct mock_connection *c) {
     static const char end[] = "0\r\n\r\n", with_trailers[] = "0\r\nX-Checksum: abc123\r\n\r\n";
     struct mock_reply *r = &c->reply;
     bool cut = r->cut != UINT64_MAX;
@@ -139,7 +140,7 @@ static void send_end(struct mock_connection *c) {
 
 /* ---- pieces ---------------------------------------------------------------------------- */
 
-static void send_piece(struct mock_connection *c, struct bytes piece) {
+void mock_reply_piece(struct mock_connection *c, struct bytes piece) {
     char size[20];
     struct iovec iov[3];
     int count = 0;
@@ -181,8 +182,8 @@ static struct bytes pattern_at(uint64_t offset, uint64_t wanted) {
 static void stream_bytes(struct mock_connection *c) {
     struct mock_reply *r = &c->reply;
     size_t budget = TURN_BYTES;
-    while (left(r) && budget) {
-        uint64_t wake = 0, n = paced(c, left(r), &wake);
+    while (mock_reply_left(r) && budget) {
+        uint64_t wake = 0, n = paced(c, mock_reply_left(r), &wake);
         if (!n) {
             io_timer_set(c->mock->io, &c->timer, wake);
             return;
@@ -192,21 +193,21 @@ static void stream_bytes(struct mock_connection *c) {
             piece = (struct bytes){r->body.at + r->sent, (size_t)(n < budget ? n : budget)};
         r->sent += piece.len;
         budget -= piece.len < budget ? piece.len : budget;
-        send_piece(c, piece);
+        mock_reply_piece(c, piece);
         if (c->state == MOCK_CLOSED || io_pending(&c->stream))
             return;
     }
-    if (left(r))
+    if (mock_reply_left(r))
         io_timer_set(c->mock->io, &c->timer, io_now(c->mock->io));
     else
-        send_end(c);
+        mock_reply_end(c);
 }
 
 static void stream_events(struct mock_connection *c) {
     struct mock_reply *r = &c->reply;
     char text[160];
     uint64_t now = io_now(c->mock->io);
-    while (left(r)) {
+    while (mock_reply_left(r)) {
         uint64_t due = r->paced_ns + r->sent * r->interval_ns;
         if (now < due) {
             io_timer_set(c->mock->io, &c->timer, due);
@@ -216,11 +217,11 @@ static void stream_events(struct mock_connection *c) {
         int n = snprintf(text, sizeof text,
                          "id: %" PRIu64 "\nevent: tick\ndata: {\"event\":%" PRIu64 "}\n\n", r->sent,
                          r->sent);
-        send_piece(c, (struct bytes){text, (size_t)n});
+        mock_reply_piece(c, (struct bytes){text, (size_t)n});
         if (c->state == MOCK_CLOSED || io_pending(&c->stream))
             return;
     }
-    send_end(c);
+    mock_reply_end(c);
 }
 
 void mock_reply_go_on(struct mock_connection *c) {
@@ -230,6 +231,8 @@ void mock_reply_go_on(struct mock_connection *c) {
         return; /* a timer came first */
     else if (c->reply.source == MOCK_FROM_EVENTS)
         stream_events(c);
+    else if (c->reply.source == MOCK_FROM_TOKENS)
+        mock_llm_stream(c);
     else
         stream_bytes(c);
 }

@@ -48,6 +48,10 @@ static void what_is_wrong_changes_nothing(void **state) {
     static const struct {
         const char *key, *value;
     } bad[] = {{"errors", "half"},
+               {"tokens", "50001"},
+               {"first_token", "soon"},
+               {"token_interval", "2h"},
+               {"break_after", "always"},
                {"status", "99"},
                {"status", "600"},
                {"status", "5xx"},
