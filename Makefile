@@ -9,7 +9,7 @@ PACKAGES_BUILD := gcc meson ninja-build pkg-config libfyaml-dev libjansson-dev l
 PACKAGES_TEST  := clang libclang-rt-14-dev clang-format clang-tidy llvm python3-pytest python3-pytest-xdist \
                   python3-httpx python3-h11 python3-websockets prometheus nginx-light haproxy curl \
                   chromium cmake g++ groff spin libuv1-dev libcurl4-openssl-dev \
-                  libhiredis-dev postgresql redis-server python3-psycopg2
+                  libhiredis-dev postgresql redis-server python3-psycopg2 nodejs npm
 PYTEST  := /usr/bin/python3 -m pytest
 
 .PHONY: all run test bench bench-faults soak docs install uninstall clean help format lint deps deps-test
