@@ -824,8 +824,8 @@ void exchange_client_drained(struct exchange *x) {
     x->unsent_seen = 0;
     if (leg && leg->up && leg->up->paused) {
         leg->up->paused = false;
-        io_want_data(&leg->up->stream, true);
         token_stream_resumed(x);
+        io_want_data(&leg->up->stream, true);
     }
 }
 
