@@ -85,6 +85,12 @@ void postgres_connection_leave(struct postgres_connection *);
 /* Closes and frees; tells nobody. */
 void postgres_connection_free(struct postgres_connection *);
 
+/* ---- sql_postgres_result.c ---- */
+
+/* c->failed, c->result, and the query's `why`. */
+void postgres_note_error(struct postgres_connection *, const PGresult *);
+void postgres_write_row(struct sql_json *, const PGresult *);
+
 /* ---- sql_postgres.c: what a connection tells ---- */
 
 /* The state is about to be another one: in the pool's books. */

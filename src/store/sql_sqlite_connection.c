@@ -22,16 +22,15 @@
 #include "store/sql_priv.h"
 
 enum {
+    PREFIX = sizeof "sqlite:" - 1,
     STEPS_BETWEEN_LOOKS = 1000, /* of SQLite's machine; some microseconds */
     BUSY_SLEEP_US = 1000,
     COLUMNS_MAX = 200,
     LENGTH_MAX = 64 << 20, /* of one value, also between */
 };
 
-static const char prefix[] = "sqlite:";
-
 void sqlite_connection_init(struct sqlite_connection *c, const struct sql_options *o) {
-    *c = (struct sqlite_connection){.options = o, .path = o->url + sizeof prefix - 1};
+    *c = (struct sqlite_connection){.options = o, .path = o->url + PREFIX};
 }
 
 /* ---- what may be done ------------------------------------------------------------ */
