@@ -112,7 +112,7 @@ struct outbox_options {
     const char *secret;        /* 64 hexadecimal digits: content is sealed; NULL: it is not */
     int64_t remember_ms;       /* settled entries; default 24 h */
     int64_t (*clock_ms)(void); /* NULL: the wall clock */
-    uint32_t checkpoint_pages; /* the log goes into the file when it is so long; default 1000 */
+    uint32_t checkpoint_pages; /* the log goes into the file when it is so long; default 4000 */
     const char *vfs;           /* of SQLite, for tests; NULL: the system's files */
     bool without_sync;         /* for the test that shows what syncing is for */
 };

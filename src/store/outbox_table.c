@@ -26,6 +26,7 @@ enum {
     VERSION = 1,
     LENGTH = 8, /* of the fields, in front of the content */
     FORGET_AT_ONCE = 500,
+    CHECKPOINT_PAGES = 4000, /* 16 MiB: each costs two more syncs, and those who wait for them */
 };
 
 #define SUMMARY                                                                                   \
@@ -41,6 +42,7 @@ enum statement {
     BY_ID,
     LOAD,
     LIST,
+    LIST_STATE,
     NOTE,
     SETTLE,
     RETRY,
@@ -58,8 +60,10 @@ static const char *const texts[STATEMENTS] = {
     [BY_KEY] = "SELECT " SUMMARY ", print FROM entry WHERE service = ?1 AND key = ?2",
     [BY_ID] = "SELECT " SUMMARY " FROM entry WHERE id = ?1",
     [LOAD] = "SELECT " SUMMARY ", content, sealed FROM entry WHERE sequence = ?1",
-    [LIST] = "SELECT " SUMMARY " FROM entry WHERE sequence > ?1 AND (?2 = 0 OR state = ?2) "
+    [LIST] = "SELECT " SUMMARY " FROM entry WHERE sequence > ?1 "
              "AND (?3 IS NULL OR service = ?3) ORDER BY sequence LIMIT ?4",
+    [LIST_STATE] = "SELECT " SUMMARY " FROM entry INDEXED BY entry_state WHERE state = ?2 "
+                   "AND sequence > ?1 AND (?3 IS NULL OR service = ?3) ORDER BY sequence LIMIT ?4",
     [NOTE] = "UPDATE entry SET attempts = ?2, status = ?3, note = ?4 "
              "WHERE sequence = ?1 AND state = 1",
     [SETTLE] = "UPDATE entry SET state = ?2, status = ?3, note = ?4, settled_ms = ?5, "
@@ -186,6 +190,9 @@ static int open_file(struct outbox_table *t, const struct outbox_options *o, cha
                         "PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;"
                         "PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 67108864",
                         NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_wal_autocheckpoint(
+            t->db, o->checkpoint_pages ? (int)o->checkpoint_pages : CHECKPOINT_PAGES);
     if (code == SQLITE_OK)
         code = sqlite3_exec(
             t->db, o->without_sync ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = FULL", NULL,
@@ -358,12 +365,17 @@ static int fingerprint(const struct outbox_entry *e, unsigned char out[SHA256_DI
     return good ? 0 : -ENOMEM;
 }
 
-static int make_id(char id[OUTBOX_ID_LEN + 1]) {
-    unsigned char random[OUTBOX_ID_LEN / 2];
-    if (RAND_bytes(random, sizeof random) != 1)
+/* Milliseconds, then 80 random bits, as UUIDs of version 7 begin: nobody guesses one, and
+ * what is appended together lies together in the index. With random ones each append
+ * would dirty a page of its own. */
+static int make_id(char id[OUTBOX_ID_LEN + 1], int64_t now_ms) {
+    unsigned char bytes[OUTBOX_ID_LEN / 2];
+    if (RAND_bytes(bytes, sizeof bytes) != 1)
         return -EIO;
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(id + 2 * i, 3, "%02x", random[i]);
+    for (int i = 0; i < 6; i++)
+        bytes[i] = (unsigned char)((uint64_t)now_ms >> (40 - 8 * i));
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(id + 2 * i, 3, "%02x", bytes[i]);
     return 0;
 }
 
@@ -391,7 +403,7 @@ static int insert(struct outbox_table *t, struct outbox_op *op, const unsigned c
     sqlite3_stmt *s = t->statements[INSERT];
     struct outbox_entry *e = &op->entry;
     struct bytes content;
-    int error = make_id(e->id);
+    int error = make_id(e->id, now_ms);
     if (!error)
         error = pack(t, e, &op->memory, &content);
     if (error)
@@ -454,14 +466,15 @@ static int find(struct outbox_table *t, struct outbox_op *op) {
 }
 
 static int list(struct outbox_table *t, struct outbox_op *op) {
-    sqlite3_stmt *s = t->statements[LIST];
+    sqlite3_stmt *s = t->statements[op->filter.state ? LIST_STATE : LIST];
     uint32_t limit = op->filter.limit < OUTBOX_LIST_MAX ? op->filter.limit : OUTBOX_LIST_MAX;
     op->count = 0;
     op->found = arena_alloc(&op->memory, (limit + 1u) * sizeof *op->found);
     if (!op->found)
         return -ENOMEM;
     sqlite3_bind_int64(s, 1, (sqlite3_int64)op->filter.after);
-    sqlite3_bind_int(s, 2, (int)op->filter.state);
+    if (op->filter.state)
+        sqlite3_bind_int(s, 2, (int)op->filter.state);
     if (op->filter.service.len)
         bind_text(s, 3, op->filter.service);
     sqlite3_bind_int64(s, 4, limit);

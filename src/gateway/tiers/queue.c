@@ -30,12 +30,18 @@ static bool is_good_key(struct bytes key) {
 }
 
 /* From the system: a service takes two writes with one key for the same, so no
- * two may ever have it, on whatever machine. */
+ * two may ever have it, on whatever machine. 80 random bits, behind milliseconds:
+ * so keys of one time lie together in the outbox's index. */
 static struct bytes make_key(struct exchange *x) {
     uint64_t random[2];
+    struct timespec t;
     if (getrandom(random, sizeof random, 0) != sizeof random)
         return (struct bytes){0};
-    return bytes_of(arena_printf(&x->arena, "%016llx%016llx", (unsigned long long)random[0],
+    clock_gettime(CLOCK_REALTIME, &t);
+    uint64_t ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return bytes_of(arena_printf(&x->arena, "%012llx%04llx%016llx",
+                                 (unsigned long long)(ms & 0xffffffffffff),
+                                 (unsigned long long)(random[0] & 0xffff),
                                  (unsigned long long)random[1]));
 }
 

@@ -99,6 +99,16 @@ static void assert_bytes(struct bytes got, const char *wanted) {
     assert_memory_equal(got.at, wanted, got.len);
 }
 
+static int clean(void **state) {
+    static const char *const ends[] = {"", "-wal", "-shm", "-owner"};
+    char path[80];
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        snprintf(path, sizeof path, "%s%s", file, ends[i]);
+        unlink(path);
+    }
+    return 0;
+}
+
 /* ---- what it keeps -------------------------------------------------------------- */
 
 static void an_entry_is_kept_whole(void **state) {
@@ -171,6 +181,19 @@ static void the_same_request_twice_is_one_entry(void **state) {
     op.entry.service = BYTES("mail");
     assert_int_equal(outbox_do(o, &op), 0);
     outbox_op_free(&op);
+    outbox_close(o);
+}
+
+/* Of one time lie together, and yet nobody guesses one. */
+static void ids_begin_with_the_time(void **state) {
+    struct outbox *o = start(NULL);
+    struct outbox_entry a = append(o, "k1", "{}"), b = append(o, "k2", "{}");
+    char wanted[13];
+    snprintf(wanted, sizeof wanted, "%012llx", (unsigned long long)now_ms);
+    assert_memory_equal(a.id, wanted, 12);
+    assert_memory_equal(b.id, wanted, 12);
+    assert_memory_not_equal(a.id + 12, b.id + 12, OUTBOX_ID_LEN - 12);
+    assert_int_equal(strspn(a.id, "0123456789abcdef"), OUTBOX_ID_LEN);
     outbox_close(o);
 }
 
@@ -531,17 +554,26 @@ static void nobody_else_may_read_the_file(void **state) {
     assert_int_equal(s.st_mode & 077, 0);
 }
 
-/* ---- all -------------------------------------------------------------------------------- */
-
-static int clean(void **state) {
-    static const char *const ends[] = {"", "-wal", "-shm", "-owner"};
-    char path[80];
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        snprintf(path, sizeof path, "%s%s", file, ends[i]);
-        unlink(path);
+/* Otherwise the tests that cut the power around checkpoints would never see one. */
+static void the_log_goes_into_the_file_when_it_is_long(void **state) {
+    for (uint32_t pages = 8; pages <= 80000; pages += 80000 - 8) {
+        struct outbox *o;
+        const struct outbox_options options = {.file = file, .checkpoint_pages = pages};
+        char key[16];
+        struct stat s;
+        clean(NULL);
+        assert_int_equal(outbox_open(&o, &options, why, sizeof why), 0);
+        for (int i = 0; i < 30; i++) {
+            snprintf(key, sizeof key, "k%d", i);
+            append(o, key, "{}");
+        }
+        assert_int_equal(stat(file, &s), 0);
+        assert_true(pages == 8 ? s.st_size > 4096 : s.st_size <= 4096);
+        outbox_close(o);
     }
-    return 0;
 }
+
+/* ---- all -------------------------------------------------------------------------------- */
 
 int main(void) {
     if (!mkdtemp(directory))
@@ -552,6 +584,7 @@ int main(void) {
         CASE(an_entry_is_kept_whole),
         CASE(bytes_of_any_kind_are_kept),
         CASE(the_same_request_twice_is_one_entry),
+        CASE(ids_begin_with_the_time),
         CASE(an_attempt_is_noted),
         CASE(what_is_sent_loses_its_content_and_is_remembered),
         CASE(a_dead_one_can_be_retried_behind_all_others),
@@ -567,6 +600,7 @@ int main(void) {
         CASE(other_files_are_left_alone),
         CASE(a_place_that_cannot_be_written_is_told),
         CASE(nobody_else_may_read_the_file),
+        CASE(the_log_goes_into_the_file_when_it_is_long),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     rmdir(directory);
