@@ -121,6 +121,7 @@ int gateway_open_store(struct gateway *g, char *why, size_t why_size) {
 }
 
 void gateway_close_store(struct gateway *g) {
+    queue_settle_all(g);
     outbox_close(g->outbox);
     g->outbox = NULL;
 }

@@ -439,6 +439,11 @@ struct queue *queue_get(struct gateway *g, const char *service) {
     return q;
 }
 
+void queue_settle_all(struct gateway *g) {
+    for (struct queue *q = queue_first(g); q; q = q->next)
+        queue_settle_rest(q);
+}
+
 void queue_destroy_all(struct gateway *g) {
     struct queue *q = queue_first(g);
     atomic_store_explicit(&g->queues, NULL, memory_order_relaxed);

@@ -87,6 +87,8 @@ struct queue *queue_first(struct gateway *);
 struct queue *queue_next(struct queue *);
 const char *queue_service(const struct queue *);
 void queue_read(struct queue *, struct queue_stats *);
+/* All workers have stopped, and the outbox is about to be closed. */
+void queue_settle_all(struct gateway *);
 /* All workers have stopped, and the outbox is closed. */
 void queue_destroy_all(struct gateway *);
 

@@ -10,7 +10,8 @@
 #include "engine/replay.h"
 #include "gateway/queue.h"
 
-enum { LANE_BUCKETS = 1024, WRITE_BUCKETS = 1024, LANE_NAME_MAX = 256 };
+/* The tables are a megabyte of address space a queue, touched only as far as writes wait. */
+enum { LANE_BUCKETS = 1 << 16, WRITE_BUCKETS = 1 << 16, LANE_NAME_MAX = 256 };
 
 struct service;
 
@@ -52,7 +53,8 @@ struct queue {
     /* the home worker's */
     struct swg__replay replay;
     struct queue_write *by_sequence[WRITE_BUCKETS];
-    struct list writes; /* in order of acceptance */
+    struct list writes;    /* in order of acceptance */
+    struct list unsettled; /* deliveries of which the outbox does not know yet; queue_send.c */
     struct io_timer timer;
     struct io_task wake_task;
     bool started, running, again;
@@ -88,6 +90,9 @@ void queue_replay_free(struct queue *);
 void queue_ship(struct queue *, struct queue_write *, const struct service *);
 /* Writes down what became of one that was not sent. */
 void queue_settle(struct queue_write *, enum outbox_state, const char *note);
+/* Those that the outbox could not write down are given to it a last time. The workers
+ * have stopped. */
+void queue_settle_rest(struct queue *);
 /* Nothing is sent any more: the process ends. */
 bool queue_has_ended(const struct queue *);
 

@@ -95,8 +95,10 @@ static void tell(struct queue_command *c, int error) {
     io_post(c->io, &c->task);
 }
 
+/* Looks whether the disk has it: if it was full, the outbox is told again until it does. */
 static void on_dropped(struct outbox_op *op) {
-    tell(container_of(op, struct queue_command, op), op->error);
+    bool dropped = op->entry.state == OUTBOX_DROPPED;
+    tell(container_of(op, struct queue_command, op), op->error ? op->error : dropped ? 0 : -ENOSPC);
 }
 
 void queue_drop(struct queue_command *c) {
@@ -108,9 +110,10 @@ void queue_drop(struct queue_command *c) {
         return;
     }
     swg__replay_remove(&q->replay, &w->replay, now);
+    queue_settle(w, OUTBOX_DROPPED, "dropped by hand");
     queue_forget(q, w, &q->stats.dropped);
-    c->op.verb = OUTBOX_SETTLE;
-    c->op.entry.state = OUTBOX_DROPPED;
+    outbox_op_free(&c->op);
+    c->op.verb = OUTBOX_FIND;
     c->op.done = on_dropped;
     outbox_submit(q->gateway->outbox, &c->op);
     queue_run(q);
@@ -203,6 +206,7 @@ void queue_wake(struct queue *q) {
 void queue_replay_init(struct queue *q, uint64_t seed) {
     swg__replay_init(&q->replay, NULL, seed);
     list_init(&q->writes);
+    list_init(&q->unsettled);
     io_timer_init(&q->timer, on_timer);
 }
 

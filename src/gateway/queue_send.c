@@ -33,6 +33,7 @@ struct delivery {
     struct shipment *shipment;
     struct queue_write *write; /* NULL: its fate is known */
     struct outbox_op op;
+    struct list link; /* queue->unsettled: the outbox could not note it */
     struct io_timer again;
     uint64_t sequence;
     enum outbox_state state; /* to be settled with */
@@ -84,18 +85,32 @@ static void complain(struct queue *q, const char *what, int error) {
 }
 
 static void on_again(struct io_timer *t) {
-    settle(container_of(t, struct delivery, again));
+    struct delivery *d = container_of(t, struct delivery, again);
+    list_remove(&d->link);
+    settle(d);
 }
 
+void queue_settle_rest(struct queue *q) {
+    for (struct list *l; (l = list_pop_front(&q->unsettled));) {
+        struct delivery *d = container_of(l, struct delivery, link);
+        io_timer_clear(queue_home(q)->io, &d->again);
+        settle(d);
+    }
+}
+
+/* That an attempt failed need not be known for ever, and there may be many of them. */
 static void on_settled(struct outbox_op *op) {
     struct delivery *d = container_of(op, struct delivery, op);
     struct worker *home = queue_home(d->queue);
-    if (!op->error || op->error == -ENOENT || !d->queue->gateway->outbox) {
+    if (op->error && op->error != -ENOENT)
+        complain(d->queue, "the outbox cannot note what was delivered", op->error);
+    if (!op->error || op->error == -ENOENT || d->state == OUTBOX_QUEUED ||
+        !d->queue->gateway->outbox) {
         free_delivery(d);
         return;
     }
-    complain(d->queue, "the outbox cannot note what was delivered", op->error);
     outbox_op_free(op);
+    list_push_back(&d->queue->unsettled, &d->link);
     io_timer_set(home->io, &d->again, io_now(home->io) + SETTLE_WAIT_NS);
 }
 
@@ -125,6 +140,7 @@ static struct delivery *make_delivery(struct queue *q, struct queue_write *w) {
     d->write = w;
     d->sequence = w->replay.sequence;
     d->attempts = w->attempts;
+    list_init(&d->link);
     io_timer_init(&d->again, on_again);
     return d;
 }

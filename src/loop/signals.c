@@ -23,7 +23,7 @@ void loop_signals_init(struct loop_signals *s,
 }
 
 int loop_signals_block(const sigset_t *set, sigset_t *before) {
-    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
         return -errno;
     return -pthread_sigmask(SIG_BLOCK, set, before);
 }

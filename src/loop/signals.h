@@ -22,7 +22,8 @@ struct loop_signals {
 void loop_signals_init(struct loop_signals *,
                        void (*on_signal)(struct loop_signals *, const struct signalfd_siginfo *));
 
-/* Blocks the signals in this thread, and ignores SIGPIPE. `before` (may be
+/* Blocks the signals in this thread, and ignores SIGPIPE, and
+ * SIGXFSZ: a file that may not grow is an error of that write, not of the process. `before` (may be
  * NULL) gets the old mask. 0 or -errno. */
 int loop_signals_block(const sigset_t *, sigset_t *before);
 

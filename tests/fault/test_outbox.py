@@ -250,3 +250,82 @@ def test_promises_are_kept_through_kills_and_faults(tmp_path, workers):
     promised = check_effects(writers, receiver.effects)
     assert set(entries(tmp_path)) <= {3}, entries(tmp_path)  # sent, and nothing else
     assert promised > 20 and receiver.counts["well"] > 20
+
+
+# ---- a full disk --------------------------------------------------------------------------
+
+
+def limit_files(gateway, size):
+    """No file of the process grows beyond `size`: to whoever appends, a full disk."""
+    resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_a_full_disk_refuses_and_keeps_what_is_promised(tmp_path):
+    receiver = Receiver(SEED)
+    receiver.turn("down")
+    plant = Plant(tmp_path, receiver, 2)
+    gateway = plant.gateway
+
+    def write(number):
+        body = json.dumps({"key": "a", "number": number}).encode()
+        return gateway.post("/", body, "X-Account: a", f"Idempotency-Key: a-{number}")
+
+    accepted = [n for n in range(20) if write(n).status == 202]
+    assert len(accepted) == 20
+    limit_files(gateway, 16 * 1024)  # less than there is: nothing can be appended
+    refused = [write(n) for n in range(100, 110)]
+    for reply in refused:
+        assert reply.status == 503 and reply.json()["reason"] == "queue_store_failed", reply
+        assert int(reply.headers["Retry-After"]) >= 1
+    # what is promised is delivered although nothing can be noted
+    receiver.turn("well")
+    eventually(lambda: len(receiver.effects["a"]) == 20, "what is promised is delivered")
+    receiver.turn("down")
+    limit_files(gateway, resource.RLIM_INFINITY)
+    eventually(lambda: write(200).status == 202, "there is room again")
+    receiver.turn("well")
+    eventually(lambda: receiver.effects["a"][-1] == 200, "and it goes on")
+    eventually(lambda: gateway.post("/", json.dumps({"key": "b", "number": 1}).encode()).status
+               == 200, "nothing waits")
+    gateway.stop()
+    receiver.close()
+    assert receiver.effects["a"] == [*accepted, 200]
+    assert set(entries(tmp_path)) == {3}
+
+
+def test_what_is_delivered_on_a_full_disk_is_noted_at_the_end(tmp_path):
+    """The disk has room again, and the process ends before it would have tried again."""
+    receiver = Receiver(SEED)
+    receiver.turn("down")
+    plant = Plant(tmp_path, receiver, 1)
+    for n in range(20):
+        body = json.dumps({"key": "a", "number": n}).encode()
+        assert plant.gateway.post("/", body, "X-Account: a").status == 202
+    limit_files(plant.gateway, 16 * 1024)
+    receiver.turn("well")
+    eventually(lambda: len(receiver.effects["a"]) == 20, "what is promised is delivered")
+    eventually(lambda: plant.gateway.messages("the outbox cannot note what was delivered"),
+               "the operator is told")
+    limit_files(plant.gateway, resource.RLIM_INFINITY)
+    plant.gateway.stop()
+    receiver.close()
+    assert entries(tmp_path) == {3: 20}
+
+
+def test_a_crash_on_a_full_disk_loses_nothing(tmp_path):
+    """Delivered, but not noted: after the crash it is sent again, under the same key."""
+    receiver = Receiver(SEED)
+    receiver.turn("down")
+    plant = Plant(tmp_path, receiver, 1)
+    for n in range(20):
+        body = json.dumps({"key": "a", "number": n}).encode()
+        assert plant.gateway.post("/", body, "X-Account: a").status == 202
+    limit_files(plant.gateway, 16 * 1024)
+    receiver.turn("well")
+    eventually(lambda: len(receiver.effects["a"]) == 20, "what is promised is delivered")
+    plant.kill()
+    eventually(lambda: receiver.counts["repeated"] >= 20, "it is sent again")
+    plant.gateway.stop()
+    receiver.close()
+    assert receiver.effects["a"] == list(range(20))
+    assert sum(entries(tmp_path).values()) == 20
