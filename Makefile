@@ -42,6 +42,8 @@ test: deps-test
 bench: deps-test all
 	@$(BUILD)/bench/engine_bench
 	@bench/speed
+	@bench/outbox
+	@bench/tiers
 
 bench-faults: deps-test all
 	@bench/faults

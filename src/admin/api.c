@@ -86,7 +86,8 @@ const struct route api_routes[] = {
     {HTTP_GET, "/api/v1/outbox/summary", ACCESS_READ, handle_outbox_summary,
      "For each service with a queue: what waits, since when, how many requests are under way, what "
      "came of the writes since the process began, and how many dead letters there are now (counted "
-     "up to 1000 in all).",
+     "up to 1000 in all). `store` tells in how many groups, that is syncs, how many writes were "
+     "appended.",
      NULL},
     {HTTP_GET, "/api/v1/outbox/{id}", ACCESS_READ, handle_outbox_entry,
      "One write, with the names of its header fields. With `?content=1` also their values and the "

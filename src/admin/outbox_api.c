@@ -152,6 +152,17 @@ static uint32_t dead_letters_of(const struct outbox_op *op, const char *service)
     return count;
 }
 
+/* Appends that share a sync are one group. */
+static void write_store(struct json_out *j, struct outbox *outbox) {
+    struct outbox_stats s;
+    outbox_read(outbox, &s);
+    json_key_object(j, "store");
+    json_key_uint(j, "groups", s.groups);
+    json_key_uint(j, "appended", s.appended);
+    json_key_uint(j, "failed_groups", s.failed);
+    json_object_end(j);
+}
+
 static void write_summary(struct response *a, struct gateway *g, const struct outbox_op *op) {
     struct json_out *j = response_json(a, 200);
     json_object(j);
@@ -159,6 +170,8 @@ static void write_summary(struct response *a, struct gateway *g, const struct ou
     for (struct queue *q = queue_first(g); q; q = queue_next(q))
         outbox_write_queue(j, q, dead_letters_of(op, queue_service(q)));
     json_array_end(j);
+    if (g->outbox)
+        write_store(j, g->outbox);
     json_object_end(j);
     response_end_json(a);
 }
