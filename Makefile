@@ -41,6 +41,7 @@ test: deps-test
 
 bench: deps-test all
 	@$(BUILD)/bench/engine_bench
+	@$(BUILD)/bench/cache_hit_ratio
 	@bench/speed
 	@bench/outbox
 	@bench/tiers
