@@ -10,9 +10,10 @@ PACKAGES_TEST  := clang libclang-rt-14-dev clang-format clang-tidy llvm python3-
                   python3-httpx python3-h11 python3-websockets prometheus nginx-light haproxy curl \
                   chromium cmake g++ groff spin libuv1-dev libcurl4-openssl-dev \
                   libhiredis-dev postgresql redis-server python3-psycopg2 nodejs npm
+PACKAGES_STORE := postgresql python3-psycopg2
 PYTEST  := /usr/bin/python3 -m pytest
 
-.PHONY: all run test bench bench-faults soak docs install uninstall clean help format lint deps deps-test
+.PHONY: all run example-store test bench bench-faults soak docs install uninstall clean help format lint deps deps-test
 
 all: deps
 	@scripts/build $(BUILD)
@@ -20,6 +21,7 @@ all: deps
 help:
 	@echo "make               build build/switchgear"
 	@echo "make run           build, and start the demo: gateway, services, status page"
+	@echo "make example-store  a whole system to break: payments, e-mails, PostgreSQL, rates"
 	@echo "make test          every test suite, also under sanitizers; ends with the counts"
 	@echo "make bench         speed: of the engine, and as ratios to HAProxy and nginx in the same run"
 	@echo "make bench-faults  what happens to clients while an upstream is killed, hung, slow …"
@@ -35,6 +37,10 @@ deps-test: deps
 
 run: all
 	@exec $(BUILD)/switchgear demo
+
+example-store: all
+	@scripts/install-packages $(PACKAGES_STORE)
+	@exec examples/store/run
 
 test: deps-test
 	@scripts/test
