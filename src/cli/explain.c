@@ -197,6 +197,8 @@ void explain(struct explanation *e, const struct gateway_options *o, const struc
     *e = (struct explanation){.options = o, .request = r};
     if (!find_route(e, router))
         return;
+    if (e->match.route->part_count)
+        return; /* each part is a request of its own */
     e->service = &o->services[e->match.route->service_index];
     e->sent_path = route_path(e->match.route, e->request->parts.path);
     e->idempotent = http_method_is_idempotent(r->method) || field(r, HTTP_IDEMPOTENCY_KEY).len;
@@ -302,6 +304,32 @@ static void read_operands(struct args *args, struct explain_request *r, struct a
         r->host = r->parts.authority;
 }
 
+static void tell_parts(const struct explanation *e, bool json) {
+    const struct route_options *r = e->match.route;
+    struct buf text;
+    struct json_out j;
+    buf_init(&text, 1 << 20);
+    json_init(&j, &text);
+    json_object(&j);
+    json_key_string(&j, r->prefix ? "prefix" : "path", r->pattern);
+    json_key_object(&j, "aggregate");
+    for (uint32_t i = 0; i < r->part_count; i++) {
+        json_key_object(&j, r->parts[i].name);
+        json_key_string(&j, "service", r->parts[i].service);
+        json_key_string(&j, "path", r->parts[i].path);
+        json_key_bool(&j, "required", r->parts[i].required);
+        json_object_end(&j);
+        if (!json)
+            printf("%-10s %s: %s of %s%s\n", i ? "" : "parts", r->parts[i].name, r->parts[i].path,
+                   r->parts[i].service, r->parts[i].required ? ", required" : "");
+    }
+    json_object_end(&j);
+    json_object_end(&j);
+    if (json)
+        puts(buf_cstr(&text));
+    buf_free(&text);
+}
+
 static int tell(struct typed *t, const struct gateway_options *o, struct arena *arena) {
     struct explanation e;
     struct json_in live;
@@ -310,6 +338,11 @@ static int tell(struct typed *t, const struct gateway_options *o, struct arena *
     if (!router)
         return EXIT_FAILED;
     explain(&e, o, router, &t->request, arena);
+    if (e.match.route && e.match.route->part_count && !e.status) {
+        tell_parts(&e, t->json);
+        router_destroy(router);
+        return EXIT_DONE;
+    }
     if (t->live) {
         has_live = admin_client_settle(&t->client) &&
                    admin_client_read(&t->client, "/api/v1/circuit-breakers", 0, &live) == 0;

@@ -20,6 +20,7 @@
 #define ENDPOINT(field)    FIELD(endpoint_options, field)
 #define TIER(field)        FIELD(tier_options, field)
 #define DATABASE(field)    FIELD(database_options, field)
+#define PART(field)        FIELD(part_options, field)
 #define ROUTE(field)       FIELD(route_options, field)
 #define NO_FIELD           0, 0
 
@@ -677,7 +678,21 @@ const struct directive directives[] = {
      .help = "The host that the client asked for; *.example.com: any below it.",
      .example = "shop.example.com"},
     LATER("routes[].match.headers"),
-    LATER("routes[].aggregate"),
+    {"routes[].aggregate", &type_aggregate, NO_FIELD,
+     .help = "Instead of a service: an answer of several parts, fetched side by side (GET), each "
+             "under its own service's policy. It has each part's data, or why there is none.",
+     .example = "{products: {service: shop, path: /products}, stock: {service: inventory}}"},
+    {"routes[].aggregate.*.service", &type_text, PART(service), .flags = DIRECTIVE_REQUIRED,
+     .help = "The service of this part.", .example = "shop"},
+    {"routes[].aggregate.*.path", &type_part_path, NO_FIELD, .default_text = "/",
+     .help = "What it is asked for; may have a query, and holes.",
+     .example = "\"/invoices?user={{path.id}}\""},
+    {"routes[].aggregate.*.timeout", &type_duration, PART(timeout_ns), MS(1), YEAR, "off", OFF,
+     .help = "How long the whole answer waits for this part, its fallbacks included."},
+    {"routes[].aggregate.*.required", &type_bool, PART(required), .default_text = "false",
+     .help = "Whether the whole answer is 503 when this part has no data."},
+    {"routes[].aggregate.*.max", &type_size, PART(max), KIB(1), MIB(16), "1MiB",
+     .help = "How long this part may be."},
     LATER("routes[].auth"),
     LATER("routes[].split"),
     LATER("routes[].mirror"),

@@ -92,6 +92,9 @@ static void fill_route(struct fill *f, const struct node *n, struct route_option
                      f->path);
     if (!r->service && !node_get(n, "service") && !aggregate)
         report_error(f->report, n, "service", NULL, "%s leads nowhere", f->path);
+    if (node_get(n, "aggregate") && node_get(n, "service"))
+        report_error(f->report, node_get(n, "aggregate"), "one of service and aggregate", NULL,
+                     "%s has both", f->path);
     finish_route(f, n, r);
 }
 

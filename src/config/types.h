@@ -58,6 +58,9 @@ extern const struct directive_type type_tier_database, type_query, type_params;
 /* ---- routes.c ------------------------------------------------------------ */
 extern const struct directive_type type_routes, type_pattern, type_methods, type_host;
 
+/* ---- aggregate.c ---------------------------------------------------------- */
+extern const struct directive_type type_aggregate, type_part_path;
+
 /* " from 1ms to 24h", where the row has bounds. */
 void directive_bounds(const struct directive *, struct buf *);
 

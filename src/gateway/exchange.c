@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/aggregate.h"
 #include "gateway/caching.h"
 #include "gateway/fields.h"
 #include "gateway/gateway.h"
@@ -266,6 +267,8 @@ void leg_run(struct leg *leg, struct swg_step step) {
 
 static uint64_t idle_limit_ns(const struct exchange *x) {
     const struct service *s = x->leg ? x->leg->service : x->service;
+    if (!s)
+        return SWG_OFF; /* its parts have limits of their own */
     const struct transport_options *t = &s->options->transport;
     uint64_t attempt_ns = s->options->policy.timeout.attempt_ns;
     if (attempt_is_stuck(x) && attempt_ns && attempt_ns < t->idle_ns)
@@ -613,6 +616,10 @@ void exchange_begin(struct client *c, const struct http1_head *head, struct byte
     x->upload_done = x->upload.done;
     if (refuse(x))
         return;
+    if (x->route.route->part_count) {
+        aggregate_begin(x);
+        return;
+    }
     x->service = &x->plan->services[x->route.route->service_index];
     queueing_begin(x);
     x->gathering =
@@ -844,6 +851,7 @@ void exchange_finish(struct exchange *x, bool whole) {
     struct worker *w = x->worker;
     struct client *c = x->client;
     io_timer_clear(w->io, &x->timer);
+    aggregate_drop(x);
     caching_done(x);
     if (x->leg)
         leg_abandon(&x->root);

@@ -150,7 +150,8 @@ struct exchange {
     struct tier_work *question;  /* to the outbox, under way, for a request that has no leg */
     struct token_stream *tokens; /* NULL: the answer has been none so far */
 
-    struct inner *inner; /* whose request this is, where it is our own; NULL: a client's */
+    struct aggregate *aggregate; /* the parts of its answer, where the route has parts */
+    struct inner *inner;         /* whose request this is, where it is our own; NULL: a client's */
 
     struct arena arena;
     _Alignas(16) char first_block[EXCHANGE_FIRST_BLOCK];

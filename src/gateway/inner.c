@@ -1,6 +1,7 @@
 /* inner.c - see inner.h. */
 #include "gateway/inner.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "gateway/exchange.h"
@@ -58,7 +59,13 @@ void inner_cancel(struct inner *in) {
     client_close(x->client);
 }
 
-void inner_head(struct inner *in, int status, uint64_t retry_after_ns) {
+void inner_problem(struct inner *in, const char *reason, const char *error) {
+    snprintf(in->answer.reason, sizeof in->answer.reason, "%s", reason);
+    snprintf(in->answer.error, sizeof in->answer.error, "%s", error);
+}
+
+void inner_head(struct inner *in, int status, uint64_t retry_after_ns, const char *source) {
+    snprintf(in->answer.source, sizeof in->answer.source, "%s", source);
     in->answer.status = status;
     in->answer.retry_after_ns = retry_after_ns;
 }

@@ -28,12 +28,17 @@ struct inner_request {
     bool verbatim;               /* fields go out as they are, and no others */
 };
 
+enum { INNER_SOURCE_MAX = 16, INNER_REASON_MAX = 48, INNER_ERROR_MAX = 512 };
+
 struct inner_answer {
     int status; /* 0: there was none, see the story */
     bool whole; /* and no longer than was wanted */
     struct bytes body;
     uint64_t retry_after_ns; /* the service's wish; 0: none */
     struct swg_story story;
+    char source[INNER_SOURCE_MAX]; /* who answered: the word of the Switchgear field */
+    char reason[INNER_REASON_MAX]; /* of a refusal or failure of ours; else "" */
+    char error[INNER_ERROR_MAX];   /* what users are told about it */
 };
 
 struct inner {
@@ -56,7 +61,8 @@ void inner_cancel(struct inner *);
 
 /* ---- what the exchange tells ---- */
 
-void inner_head(struct inner *, int status, uint64_t retry_after_ns);
+void inner_head(struct inner *, int status, uint64_t retry_after_ns, const char *source);
+void inner_problem(struct inner *, const char *reason, const char *error);
 void inner_data(struct inner *, struct bytes piece);
 /* The exchange is over; the owner may be gone after this. */
 void inner_end(struct inner *, bool whole);

@@ -343,7 +343,8 @@ void metrics_of_exchange(struct exchange *x, bool whole) {
                 remembered(&s->broken, all->family[FAMILY_BROKEN], (const char *[]){s->name}),
                 worker, 1);
     }
-    request_log(x, status, took_ns, whole);
+    if (!x->client->sink) /* those of our own are parts of another's line */
+        request_log(x, status, took_ns, whole);
 }
 
 /* ---- counting a query ---------------------------------------------------------------- */

@@ -262,6 +262,17 @@ struct service_options {
     const struct tier_options *tiers;
 };
 
+/* One part of the answer of a route that has several. */
+struct part_options {
+    const char *name;
+    const char *service;                /* by name; always one that exists */
+    const char *path;                   /* with a query, perhaps */
+    const struct template *path_filled; /* the same, where it has holes */
+    uint64_t timeout_ns;                /* SWG_OFF: the service's own limits only */
+    bool required;                      /* without it there is no answer */
+    uint32_t max;                       /* bytes */
+};
+
 /* One piece of a path pattern: a literal or a {name} that matches one
  * non-empty segment. */
 struct route_options {
@@ -272,6 +283,8 @@ struct route_options {
     const char *host;         /* NULL: any; "*.example.com" allowed */
     const char *service;
     uint32_t service_index; /* into services */
+    uint32_t part_count;    /* not 0: no service, but these */
+    const struct part_options *parts;
 };
 
 struct limit_options {

@@ -80,7 +80,8 @@ void relay_head(struct leg *leg, const struct http1_head *head, const char *head
                         leg->parent ? "service" : "upstream");
     buf_literal(&b, "\r\n");
     if (x->inner)
-        inner_head(x->inner, head->status, upstream_retry_after(leg->up, head));
+        inner_head(x->inner, head->status, upstream_retry_after(leg->up, head),
+                   leg->parent ? "service" : "upstream");
     x->answer = ANSWER_BODY;
     x->moved_ns = exchange_now(x);
     x->out_head = buf_view(&b);

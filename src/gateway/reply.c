@@ -124,7 +124,7 @@ static void send_whole(struct exchange *x, int status, struct bytes fields, stru
     x->out_bytes = with_body ? body.len : 0;
     x->answer = sent ? ANSWER_WHOLE : ANSWER_BODY;
     if (x->inner) {
-        inner_head(x->inner, status, x->root.call.story.retry_in_ns);
+        inner_head(x->inner, status, x->root.call.story.retry_in_ns, source);
         inner_data(x->inner, body);
     }
     exchange_finish(x, sent);
@@ -236,6 +236,8 @@ static void send_problem(struct exchange *x, const struct failure *f, const char
         }
         buf_literal(&fields, "\r\n");
     }
+    if (x->inner)
+        inner_problem(x->inner, f->reason, message);
     reply_whole(x, f->status, buf_view(&fields), buf_view(&body), "error");
 }
 

@@ -82,6 +82,15 @@ static void write_route(struct buf *to, const char *path, const char *value) {
     const char *key = path + strlen("routes[].");
     bool own = !strcmp(key, "path") || !strcmp(key, "prefix");
     buf_printf(to, "routes: [{%s", own ? "" : "prefix: /api/shop, ");
+    if (!strncmp(key, "aggregate", 9)) {
+        bool part = strlen(key) > 9, service = !strcmp(key, "aggregate.*.service");
+        if (part)
+            buf_printf(to, "aggregate: {p: {%s%s: %s}}}]\n", service ? "" : "service: shop, ",
+                       key + strlen("aggregate.*."), value);
+        else
+            buf_printf(to, "aggregate: %s}]\n", value);
+        return;
+    }
     if (strcmp(key, "service") != 0)
         buf_string(to, "service: shop, ");
     write_nested(to, key, value);
