@@ -189,11 +189,13 @@ class Plant:
         self.gateway = Gateway(self.directory, self.config)
 
 
-def is_delivered(gateway, number):
-    """Asks for the status of a write until it is settled."""
+def wait_delivered(gateway, numbers):
+    """Asks for the status of each write until it is sent."""
     with gateway.connect() as client:
-        reply = client.get(f"/.well-known/switchgear/writes/{number}")
-    return reply.json()["status"] == "sent"
+        for number in numbers:
+            path = f"/.well-known/switchgear/writes/{number}"
+            eventually(lambda path=path: client.get(path).json()["status"] == "sent",
+                       f"write {number} is delivered", PATIENCE)
 
 
 def entries(directory):
@@ -239,10 +241,7 @@ def test_promises_are_kept_through_kills_and_faults(tmp_path, workers):
         writer.join(DEADLINE)
         assert not writer.is_alive(), "a client hangs"
     assert not [w.wrong for w in writers if w.wrong], (SEED, [w.wrong for w in writers])
-    for writer in writers:
-        for number in writer.promised:
-            eventually(lambda number=number: is_delivered(plant.gateway, number),
-                       f"write {number} is delivered", PATIENCE)
+    wait_delivered(plant.gateway, [number for w in writers for number in w.promised])
     plant.gateway.stop()
     receiver.close()
     told = sum((w.told for w in writers), collections.Counter())
