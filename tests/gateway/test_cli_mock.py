@@ -694,6 +694,70 @@ def test_websocket_needs_a_handshake(mock):
         assert upgrade(client, key=base64.b64encode(b"0" * 16).decode()).status == 101
 
 
+# ---- a language model ----------------------------------------------------------------------
+
+
+def chat(m, **wish):
+    body = json.dumps({"model": "m", "messages": [{"content": "two words"}], **wish}).encode()
+    return m.post("/v1/chat/completions", body)
+
+
+def said(reply):
+    """What the events of a stream say: (text, other events)."""
+    text, others = "", []
+    for line in reply.body.decode().split("\n\n")[:-1]:
+        data = line.removeprefix("data: ")
+        choices = [] if data == "[DONE]" else json.loads(data).get("choices")
+        content = choices[0]["delta"].get("content") if choices else None
+        text += content or ""
+        others += [] if content is not None else [data]
+    return text, others
+
+
+@pytest.mark.short_io
+def test_a_model_streams(mock):
+    m = mock("--reply", "one two three", "--tokens", "5", "--first-token", "5ms")
+    reply = chat(m, stream=True, stream_options={"include_usage": True})
+    text, (finish, usage, done) = said(reply)
+    assert reply.headers["Content-Type"].startswith("text/event-stream")
+    assert text == "one two three one two" and done == "[DONE]"
+    assert json.loads(finish)["choices"][0]["finish_reason"] == "stop"
+    assert json.loads(usage)["usage"] == {"prompt_tokens": 2, "completion_tokens": 5,
+                                          "total_tokens": 7}
+
+
+def test_a_model_answers_whole(mock):
+    m = mock("--reply", "one two three", "--first-token", "20ms", "--token-interval", "10ms")
+    whole = []
+    assert took(lambda: whole.append(chat(m).json())) >= 0.04
+    assert whole[0]["choices"][0]["message"]["content"] == "one two three"
+    assert m.post("/v1/chat/completions", b"no json").json()["error"]["type"] == \
+        "invalid_request_error"
+
+
+def test_a_model_falls_ill(mock):
+    m = mock("--reply", "one two three")
+    m.set(error_after="2")
+    text, (error,) = said(chat(m, stream=True))
+    assert text == "one two" and json.loads(error)["error"]["code"] == "overloaded"
+    m.set(break_after="1")
+    with pytest.raises(Closed) as broken:
+        chat(m, stream=True)
+    assert broken.value.how == "reset"
+    m.set(silence_after="0")
+    with m.connect() as client:
+        client.ask("POST", "/v1/chat/completions", body=b'{"stream": true}')
+        client.head()
+        assert b'"role":"assistant"' in client.chunk() and client.is_silent()
+    m.set()
+    assert said(chat(m, stream=True))[0] == "one two three"
+
+
+def test_embeddings_follow_from_the_text(mock):
+    reply = mock().post("/v1/embeddings", b'{"input": ["a", "b", "a"]}').json()["data"]
+    assert reply[0]["embedding"] == reply[2]["embedding"] != reply[1]["embedding"]
+
+
 # ---- options ---------------------------------------------------------------------------------------------
 
 
