@@ -25,6 +25,7 @@ enum {
 };
 
 #define SETTLE_WAIT_NS SWG_SECONDS(1)
+#define LOAD_WAIT_NS   SWG_SECONDS(1)
 #define COMPLAIN_NS    SWG_SECONDS(10)
 
 /* One write, from when it is loaded until the outbox knows its fate. */
@@ -323,6 +324,15 @@ static void send_request(struct shipment *s, struct bytes fields, struct bytes b
     inner_begin(&s->inner, queue_home(s->queue), &r);
 }
 
+/* Whether one before it with the same order does not go along. */
+static bool is_held_back(const struct shipment *s, uint32_t at) {
+    for (uint32_t i = 0; i < at; i++) {
+        if (!s->items[i]->parts && s->items[i]->write->lane == s->items[at]->write->lane)
+            return true;
+    }
+    return false;
+}
+
 /* Puts together what goes together; false: not even the first can be a part. */
 static bool gather(struct shipment *s, struct buf *fields, struct buf *body) {
     const struct outbox_entry *entries[BATCH_MAX];
@@ -330,7 +340,7 @@ static bool gather(struct shipment *s, struct buf *fields, struct buf *body) {
     for (uint32_t i = 0; i < s->count; i++) {
         struct delivery *d = s->items[i];
         d->from = parts;
-        if (batch_agrees(&s->items[0]->op.entry, &d->op.entry) &&
+        if (!is_held_back(s, i) && batch_agrees(&s->items[0]->op.entry, &d->op.entry) &&
             batch_add(body, s->options, &d->op.entry, !count, &parts))
             entries[count++] = &d->op.entry;
         d->parts = parts - d->from;
@@ -357,10 +367,22 @@ static void send_batch(struct shipment *s) {
     buf_free(&body);
 }
 
+/* Nothing is sent. Content that cannot be opened is its write's own trouble: it is looked
+ * at again after a pause that grows, as somebody may put the right key in, and the others
+ * go without it. From a disk that does not answer nothing is wanted for a moment. */
 static void give_up(struct shipment *s) {
     struct queue *q = s->queue;
-    for (uint32_t i = 0; i < s->count; i++)
-        conclude(s->items[i], SWG__REPLAY_NOT_SENT, 0);
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct delivery *d = s->items[i];
+        int error = d->op.error;
+        bool broken = error == -EBADMSG;
+        d->write->alone |= broken;
+        if (error && error != -ESHUTDOWN)
+            complain(q, "the outbox cannot give back what it keeps", error);
+        snprintf(d->note, sizeof d->note, "its content is damaged, or sealed with another key");
+        conclude(d, broken ? SWG__REPLAY_OVERLOAD : SWG__REPLAY_NOT_SENT,
+                 error && !broken ? LOAD_WAIT_NS : 0);
+    }
     free_shipment(s);
     queue_run(q);
 }
@@ -370,12 +392,10 @@ static void on_loaded(struct outbox_op *op) {
     struct shipment *s = d->shipment;
     if (--s->loading)
         return;
-    int error = 0;
+    bool failed = false;
     for (uint32_t i = 0; i < s->count; i++)
-        error = error ? error : s->items[i]->op.error;
-    if (error || queue_has_ended(s->queue)) {
-        if (error && error != -ESHUTDOWN)
-            complain(s->queue, "the outbox cannot give back what it keeps", error);
+        failed |= s->items[i]->op.error != 0;
+    if (failed || queue_has_ended(s->queue)) {
         give_up(s);
     } else if (s->count > 1) {
         send_batch(s);

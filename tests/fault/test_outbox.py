@@ -80,15 +80,25 @@ class Receiver:
                 return what
         return "well"
 
-    def work(self, request):
-        write = json.loads(request.body)
-        key = request.headers["Idempotency-Key"]
+    def do(self, write, key):
         with self.lock:
             if key in self.seen:
                 self.counts["repeated"] += 1
                 return
             self.seen.add(key)
             self.effects[write["key"]].append(write["number"])
+
+    def work(self, request, whole):
+        """One write, or several, each with its key; of those perhaps not all."""
+        body = json.loads(request.body)
+        if not isinstance(body, list):
+            self.do(body, request.headers["Idempotency-Key"])
+            return
+        with self.lock:
+            self.counts["batches"] += 1
+            count = len(body) if whole else self.random.randrange(len(body) + 1)
+        for write in body[:count]:
+            self.do(write, write["idempotency_key"])
 
     def respond(self, request, _link):
         what = self.draw()
@@ -97,7 +107,7 @@ class Receiver:
         if what == "slow":  # longer than the attempt may take; the work is done all the same
             self.stopped.wait(0.4)
         if what in ("well", "slow", "cut", "500 after"):
-            self.work(request)
+            self.work(request, what in ("well", "slow"))
         if what == "cut":
             return None
         if what in ("500", "500 after"):
@@ -140,8 +150,9 @@ class Writer(threading.Thread):
     def write(self, key, number, own):
         body = json.dumps({"key": key, "number": number}).encode()
         fields = [f"X-Account: {key}"] + ([f"Idempotency-Key: {key}-{number}"] if own else [])
+        target = self.random.choice(["/", "/", "/", "/other"])  # another batch
         while True:
-            reply = self.attempt(body, fields)
+            reply = self.attempt(target, body, fields)
             if reply and reply.status < 300:
                 self.accepted[key].append(number)
                 if reply.status == 202:
@@ -154,9 +165,9 @@ class Writer(threading.Thread):
                 self.unknown.add((key, number))
                 return
 
-    def attempt(self, body, fields):
+    def attempt(self, target, body, fields):
         try:
-            reply = self.plant.gateway.post("/", body, *fields)
+            reply = self.plant.gateway.post(target, body, *fields)
         except (Closed, OSError) as error:
             self.told[type(error).__name__] += 1
             time.sleep(0.005)  # not to knock at a closed door all the time
@@ -168,15 +179,17 @@ class Writer(threading.Thread):
 class Plant:
     """The gateway, which is killed and started again on the same files."""
 
-    def __init__(self, directory, receiver, workers, **limits):
+    def __init__(self, directory, receiver, workers, batch=None):
         self.directory, self.kills = directory, 0
-        self.limits = limits
+        queue = {"order_by": "header.X-Account", "base": "5ms", "cap": "50ms"}
+        if batch:
+            queue["batch"] = {"max": batch, "key": "idempotency_key"}
         self.config = configuration(
             [receiver], workers=workers, store=f"sqlite:{directory}/outbox.db",
             timeout={"attempt": "300ms", "total": "5s"},
             retry={"max": 1, "base": "1ms", "cap": "5ms"},
             breaker={"consecutive": 4, "open": "20ms", "open_max": "50ms", "close_after": 1},
-            fallback=[{"queue": {"order_by": "header.X-Account", "base": "5ms", "cap": "50ms"}}])
+            fallback=[{"queue": queue}])
         self.gateway = Gateway(directory, self.config)
 
     def kill(self):
@@ -219,15 +232,16 @@ def check_effects(writers, effects):
     return promised
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_promises_are_kept_through_kills_and_faults(tmp_path, workers):
+@pytest.mark.parametrize("workers, batch", [(1, None), (2, None), (2, 8)],
+                         ids=["one worker", "two workers", "batches"])
+def test_promises_are_kept_through_kills_and_faults(tmp_path, workers, batch):
     print(f"seed: {SEED}")
     dice = random.Random(SEED)
     receiver = Receiver(SEED)
-    plant = Plant(tmp_path, receiver, workers)
+    plant = Plant(tmp_path, receiver, workers, batch)
     stop = threading.Event()
     writers = [Writer(i, plant, stop) for i in range(CLIENTS)]
-    end = time.monotonic() + SECONDS / 2
+    end = time.monotonic() + SECONDS / 3
     for writer in writers:
         writer.start()
     while time.monotonic() < end:
@@ -249,6 +263,7 @@ def test_promises_are_kept_through_kills_and_faults(tmp_path, workers):
     promised = check_effects(writers, receiver.effects)
     assert set(entries(tmp_path)) <= {3}, entries(tmp_path)  # sent, and nothing else
     assert promised > 20 and receiver.counts["well"] > 20
+    assert bool(receiver.counts["batches"]) == bool(batch)
 
 
 # ---- a full disk --------------------------------------------------------------------------

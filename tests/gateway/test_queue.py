@@ -1,5 +1,6 @@
 """Queued writes: promised only when they are on stable storage, delivered in order, once each."""
 import json
+import sqlite3
 import threading
 
 import pytest
@@ -539,6 +540,39 @@ def test_nobody_writes_under_anothers_name(start, batches):
         if request.body.startswith(b"["):
             name = int(request.headers["Authorization"][-1])
             assert {item["n"] % 2 for item in json.loads(request.body)} == {name}
+
+
+def test_what_goes_along_overtakes_nothing(start, batches):
+    """The second write of b goes to where the first of a goes, but not before b's first."""
+    gw = start(batches, {"batch": {"max": 10}, "base": "10ms", "order_by": "header.X-Account"})
+    for n, (target, account) in enumerate([("/x", "a"), ("/y", "b"), ("/x", "b"), ("/x", "a")]):
+        accepted(gw.post(target, json.dumps({"n": n}).encode(), f"X-Account: {account}"))
+    batches.well = True
+    eventually(lambda: len(batches.items) == 4, "delivered")
+    order = list(batches.items.values())
+    assert order.index(0) < order.index(3) and order.index(1) < order.index(2)
+
+
+@pytest.mark.parametrize("batch", [1, 10])
+def test_one_that_cannot_be_read_holds_up_only_its_own(start, batches, tmp_path, batch):
+    store = tmp_path / "outbox.db"
+    queue = {"batch": {"max": batch, "key": "key"}, "base": "10ms", "cap": "20ms",
+             "order_by": "header.X-Account"}
+    gw = start(batches, queue, store=f"sqlite:{store}")
+    told = [accepted(gw.post("/", json.dumps({"n": n}).encode(), f"X-Account: {n % 3}"))
+            for n in range(9)]
+    gw.stop()
+    with sqlite3.connect(store) as db:
+        db.execute("UPDATE entry SET content = x'00' WHERE sequence = 1")
+    db.close()
+    batches.well = True
+    gw = start(batches, queue, store=f"sqlite:{store}")
+    for n in (1, 2, 4, 5, 7, 8):
+        wait_status(gw, told[n], "sent")
+    assert {n % 3 for n in batches.items.values()} == {1, 2}
+    assert gw.messages("the outbox cannot give back what it keeps")
+    eventually(lambda: status_of(gw, told[0]).get("attempts", 0) > 2, "it is looked at again")
+    assert status_of(gw, told[0])["status"] == "queued"
 
 
 def test_firestore_tells_the_fate_of_each(start, batches):
