@@ -119,10 +119,13 @@ void sql_submit(struct sql_database *db, struct sql_query *q) {
 /* On the asker's thread. */
 static void deliver(struct io_task *task) {
     struct sql_query *q = container_of(task, struct sql_query, task);
-    if (q->dropped)
+    if (q->dropped) { /* the cancel has waited for the one who posted */
         sql_query_free(q);
-    else
-        q->request.done(q);
+        return;
+    }
+    if (q->db->ops->delivered)
+        q->db->ops->delivered(q->db);
+    q->request.done(q);
 }
 
 bool sql__answer(struct sql_query *q, enum sql_result result) {

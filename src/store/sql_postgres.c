@@ -254,7 +254,7 @@ static void close_database(struct sql_database *db) {
     io_post(p->io, &p->closing);
 }
 
-static const struct sql_kind_ops ops = {close_database, submit, cancel};
+static const struct sql_kind_ops ops = {close_database, submit, NULL, cancel};
 
 /* libpq's words may quote the URL, and a password in it. */
 static int parse(struct postgres *p, char *why, size_t size) {

@@ -125,6 +125,8 @@ static void tell(struct io_task *task) {
     bool failed = !l->count || l->hosts.failed || l->addresses.failed || l->ports.failed;
     if (!l->cancelled) /* posted, so no thread looks at it any more */
         l->done(l->arg, &target, failed ? l->error : NULL);
+    pthread_mutex_lock(&l->lock); /* the thread may still be on its way out of it */
+    pthread_mutex_unlock(&l->lock);
     destroy(l);
 }
 

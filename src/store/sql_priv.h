@@ -10,6 +10,9 @@ enum sql_fate { SQL_ASKED, SQL_ANSWERED, SQL_DROPPED };
 struct sql_kind_ops {
     void (*close)(struct sql_database *);
     void (*submit)(struct sql_database *, struct sql_query *);
+    /* On the asker's thread, which may end its loop any time after: whoever posted
+     * the answer has done with that loop. NULL: posted by the thread that ends loops. */
+    void (*delivered)(struct sql_database *);
     /* On the asker's thread. sql__drop() it, and see that its memory goes. */
     void (*cancel)(struct sql_database *, struct sql_query *);
 };

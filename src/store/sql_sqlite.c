@@ -135,7 +135,14 @@ static void close_database(struct sql_database *db) {
         destroy(d);
 }
 
-static const struct sql_kind_ops ops = {close_database, submit, cancel};
+/* The thread posts under the lock. */
+static void delivered(struct sql_database *db) {
+    struct sqlite_database *d = of(db);
+    pthread_mutex_lock(&d->lock);
+    pthread_mutex_unlock(&d->lock);
+}
+
+static const struct sql_kind_ops ops = {close_database, submit, delivered, cancel};
 
 static int start_thread(struct sqlite_database *d) {
     pthread_attr_t detached;
