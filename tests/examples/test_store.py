@@ -111,6 +111,15 @@ class Store:
     def state(self, service):
         return self.ask(f"/api/v1/circuit-breakers/{service}", where="STORE_ADMIN").json()["state"]
 
+    def parts(self):
+        """The dashboard's parts: (status, source)."""
+        reply = self.ask("/dashboard/alice")
+        assert reply.status == 200, reply
+        return {name: (part["status"], part.get("source")) for name, part in reply.json().items()}
+
+    def wait_part(self, name, status, source=None):
+        eventually(lambda: self.parts()[name] == (status, source), f"{name} is {status} {source}")
+
     def wait_sent(self, told):
         eventually(lambda: self.ask(told["status_url"]).json()["status"] == "sent",
                    f"{told['id']} is sent")
@@ -163,6 +172,8 @@ def test_all_is_well(store):
     products = shop.ask("/products?category=lamps&limit=3").json()["products"]
     assert [p["category"] for p in products] == ["lamps"] * 3
     assert {i["account"] for i in shop.ask("/invoices?account=bob").json()["invoices"]} == {"bob"}
+    assert {name: status for name, (status, _) in shop.parts().items()} == {
+        "products": 200, "invoices": 200, "rates": 200, "queue": 200}
 
 
 def test_what_is_shipped():
@@ -347,6 +358,34 @@ def test_the_gateway_may_only_read(store):
         with owner(shop) as connection, connection.cursor() as cursor:
             cursor.execute("SET ROLE gateway")
             cursor.execute("DELETE FROM product")
+
+
+# ---- the dashboard ------------------------------------------------------------------------------
+
+
+def test_the_dashboard_degrades_part_by_part(store):
+    shop = store()
+    well = {"products": (200, "upstream"), "invoices": (200, "upstream"),
+            "rates": (200, "upstream"), "queue": (200, "upstream")}
+    assert shop.parts() == well
+    shop.do("kill", "rates")
+    assert shop.parts() == {**well, "rates": (200, "stale")}
+    shop.do("kill", "app")
+    assert shop.parts() == {"products": (200, "sql"), "invoices": (200, "sql"),
+                            "rates": (200, "stale"), "queue": (200, "upstream")}
+    shop.do("kill", "postgres")
+    assert shop.parts()["products"] == (200, "stale")
+    invoices = shop.ask("/dashboard/alice").json()["invoices"]
+    assert invoices["status"] in (502, 503) and "data" not in invoices and invoices["error"]
+    shop.do("kill", "payments")
+    accepted(shop.pay("alice", 1))
+    queues = shop.ask("/dashboard/alice").json()["queue"]["data"]["queues"]
+    assert {q["service"]: q["entries"] for q in queues} == {"payments": 1, "email": 0}
+    for name in ("postgres", "app", "rates", "payments"):
+        shop.do("start", name)
+    for name in well:
+        shop.wait_part(name, 200, "upstream")
+    eventually(lambda: shop.paid("alice") == [1], "the payment is made")
 
 
 # ---- the receiver by itself ---------------------------------------------------------------------
