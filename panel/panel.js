@@ -492,6 +492,8 @@ function described(event) {
       return { ...stateOf(event.to), text: stateOf(event.from).word.toLowerCase() + " → " + stateOf(event.to).word.toLowerCase() + (event.cause ? ", " + causeOf(event.cause) : ""), note: [event.endpoint, plain(event.text || "")].filter(Boolean).join(" · ") };
     case "manual":
       return { level: "hand", symbol: "hand", text: event.to + (event.author ? " by " + event.author : "") + (event.text ? ": " + event.text : ""), note: event.endpoint || "" };
+    case "outbox":
+      return { level: "hand", symbol: "hand", text: "queued write " + (event.to === "drop" ? "dropped" : "retried") + (event.author ? " by " + event.author : ""), note: event.text || "" };
     case "tier_change":
       return event.to === "upstream"
         ? { level: "good", symbol: "good", text: "answers by itself again", note: "before: " + event.from }

@@ -196,6 +196,7 @@ def test_a_gateway_without_queues(gateway, bank):
 # ---- retry and drop -----------------------------------------------------------------------
 
 
+@pytest.mark.threads
 def test_a_dead_letter_is_retried(start, bank):
     gw, admin = start(bank)
     number = make_dead(gw, admin, bank)
@@ -211,6 +212,7 @@ def test_a_dead_letter_is_retried(start, bank):
     assert event["text"] == f"{number}: the account is there now"
 
 
+@pytest.mark.threads
 def test_a_dropped_write_is_never_sent(start, bank):
     gw, admin = start(bank)
     number = write(gw, b"unwanted")
@@ -267,6 +269,7 @@ def test_changing_needs_the_token(start, bank):
         assert anybody.post(f"/api/v1/outbox/{number}/drop").status_code == 401
 
 
+@pytest.mark.threads
 def test_clients_that_go_away_and_pipeline(start, bank):
     """Whoever asks and leaves hurts nobody; answers come in the order of the questions."""
     gw, admin = start(bank)
