@@ -77,6 +77,7 @@ struct swg_request {
     bool good_only;      /* an answer that failed (5xx, 429) is of no use: FINISH, not RELAY.
                             For a call that is itself somebody's fallback */
     bool once;           /* whoever calls tries again by itself: no retry and no chain */
+    bool uncounted;      /* a rehearsal: in no count, and under no rate limit */
     enum swg_refusal refuse; /* not 0: the driver has a reason not to ask the service, nor the
                                 cache; straight to the fallback chain */
     uint64_t deadline_ns;    /* the caller's own, a time, if earlier than the policy's; 0: none */

@@ -75,6 +75,16 @@ const struct route api_routes[] = {
      "For each service with a fallback chain: how often each tier was tried and answered, and who "
      "answers now.",
      NULL},
+    {HTTP_POST, "/api/v1/fallbacks/{name}/test", ACCESS_CHANGE, handle_fallback_test,
+     "Tries the service's chain as if the service were gone: nothing is queued, counted, or sent "
+     "to other services. Body: `{method, path, headers, body, assume, ask}`, all optional; `path` "
+     "is what a client would ask for, `assume` a reason such as `open` or `read_only`, `ask: true` "
+     "really asks services of the chain. Answers with `{service, would_answer, tiers: [{tier, "
+     "kind, result, reason, took_ms, status, preview}]}`; `result` is `answered`, `failed`, "
+     "`skipped`, `would_ask`, `would_queue` or `not_reached`.",
+     NULL},
+    {HTTP_POST, "/fallback-chain/test", ACCESS_CHANGE, handle_fallback_test, NULL,
+     "/api/v1/fallbacks/{name}/test"},
     {HTTP_GET, "/fallback-chain/stats", ACCESS_READ, handle_fallbacks, NULL, "/api/v1/fallbacks"},
 
     {HTTP_GET, "/api/v1/outbox", ACCESS_READ, handle_outbox,

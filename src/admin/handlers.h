@@ -33,6 +33,7 @@ void handle_outbox_retry(struct request *, struct response *);
 void handle_outbox_drop(struct request *, struct response *);
 
 /* fallbacks_api.c, services_api.c */
+void handle_fallback_test(struct request *, struct response *); /* dry_run_api.c; later */
 void handle_fallbacks(struct request *, struct response *);
 void handle_services(struct request *, struct response *);
 void handle_service(struct request *, struct response *);

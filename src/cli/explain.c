@@ -11,12 +11,16 @@
 #include "cli/commands.h"
 #include "config/config.h"
 
-enum { HEADER = 'H', LIVE = 'l', JSON = 'j', BODY_SIZE = 'b' };
+enum { HEADER = 'H', LIVE = 'l', REHEARSE = 'r', JSON = 'j', BODY_SIZE = 'b' };
 
 static const struct arg_option options[] = {
     {HEADER, 'H', "header", "'NAME: VALUE'", "A field of the request; may be repeated."},
     {BODY_SIZE, 0, "body-size", "SIZE", "The request has a body of that size."},
     {LIVE, 0, "live", NULL, "Asks the running gateway for the present states, too."},
+    {REHEARSE, 0, "rehearse", NULL,
+     "Has the running gateway try the fallback chain for this request, as if the service were "
+     "gone: "
+     "nothing is sent to other services, queued or counted. With --json: only what it says."},
     {JSON, 'j', "json", NULL, "As JSON."},
     ADMIN_OPTIONS,
     {0},
@@ -26,7 +30,7 @@ const struct command page_explain = {
     .name = "explain",
     .run = command_explain,
     .summary = "what would happen to a request",
-    .synopsis = "[-c FILE] [METHOD] URL [--header 'NAME: VALUE'] [--live] [--json]",
+    .synopsis = "[-c FILE] [METHOD] URL [-H 'NAME: VALUE'] [--live] [--rehearse] [--json]",
     .description =
         "Which route it takes to which service, what is sent there, whether it is cached and "
         "under which name, how often it is tried and how long that can take at worst, when the "
@@ -253,7 +257,7 @@ void explain_write_target(const struct explanation *e, const struct endpoint_opt
 struct typed {
     struct explain_request request;
     struct admin_client client;
-    bool live, json;
+    bool live, rehearse, json;
 };
 
 static void add_field(struct args *args, struct explain_request *r, const char *line) {
@@ -280,6 +284,9 @@ static void read_option(struct args *args, int id, struct typed *t) {
         break;
     case LIVE:
         t->live = true;
+        break;
+    case REHEARSE:
+        t->rehearse = true;
         break;
     case JSON:
         t->json = true;
@@ -351,13 +358,17 @@ static int tell(struct typed *t, const struct gateway_options *o, struct arena *
             return EXIT_FAILED;
         }
     }
-    if (t->json)
+    bool alone = t->json && t->rehearse && !e.status; /* what the gateway says is JSON of its own */
+    if (!alone && t->json)
         explain_write_json(&e, has_live ? live.root : NULL, stdout);
-    else
+    else if (!alone)
         explain_write_text(&e, has_live ? live.root : NULL, stdout);
     if (has_live)
         json_in_free(&live);
     router_destroy(router);
+    if (t->rehearse && !e.status &&
+        (!admin_client_settle(&t->client) || explain_rehearse(&e, &t->client, t->json, stdout) < 0))
+        return EXIT_FAILED;
     return e.status ? EXIT_FAILED : EXIT_DONE;
 }
 

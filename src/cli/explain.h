@@ -7,6 +7,7 @@
 #define SWG_CLI_EXPLAIN_H
 
 #include "base/arena.h"
+#include "cli/admin_client.h"
 #include "cli/json_in.h"
 #include "gateway/cache_key.h"
 #include "gateway/options.h"
@@ -62,6 +63,9 @@ const struct service_options *explain_service(const struct gateway_options *, co
 /* `live`: what the admin API tells of the breakers, or NULL. */
 void explain_write_text(const struct explanation *, const struct node *live, FILE *);
 void explain_write_json(const struct explanation *, const struct node *live, FILE *);
+/* What the running gateway says to POST …/fallbacks/{service}/test: as it came, or
+ * for people. 0, or -1 with the message printed. */
+int explain_rehearse(const struct explanation *, struct admin_client *, bool json, FILE *);
 /* The breaker of that name in `live`; NULL if there is none. */
 const struct node *explain_live(const struct node *live, const char *service);
 /* The path of the request, or the tier's, at an endpoint. */

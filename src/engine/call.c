@@ -127,7 +127,8 @@ static void note_refusal(struct swg_call *c, enum swg_refusal reason, uint64_t n
     if (!reason)
         return;
     c->story.reason = reason;
-    swg__policy_count_refused(c->policy, reason);
+    if (!c->request.uncounted)
+        swg__policy_count_refused(c->policy, reason);
     if (c->retrying)
         swg__call_skip_retry(c, reason);
 }
@@ -272,10 +273,11 @@ struct swg_step swg_call_start(struct swg_call *c, struct swg_policy *policy,
         .random = request->seed,
         .total_ns = swg__after(now_ns, policy->options.timeout.total_ns),
     };
-    swg__policy_count_call(policy);
+    if (!request->uncounted)
+        swg__policy_count_call(policy);
     if (now_ns >= swg__deadline(c))
         return swg__call_give_way(c, SWG_REFUSED_DEADLINE, now_ns);
-    if (!rate_allows(c, now_ns))
+    if (!request->uncounted && !rate_allows(c, now_ns))
         return swg__call_give_way(c, SWG_REFUSED_RATE_LIMITED, now_ns);
     if (request->refuse)
         return swg__call_give_way(c, request->refuse, now_ns);

@@ -6,6 +6,7 @@
 
 #include "gateway/aggregate.h"
 #include "gateway/caching.h"
+#include "gateway/dry_run.h"
 #include "gateway/fields.h"
 #include "gateway/gateway.h"
 #include "gateway/inner.h"
@@ -109,11 +110,38 @@ void leg_abandon(struct leg *leg) {
     caching_leave(leg->x);
 }
 
+static bool is_rehearsal(const struct exchange *x) {
+    return x->inner && x->inner->dry;
+}
+
+static void tier_begins(struct leg *leg, uint32_t tier) {
+    dry_begin(leg, tier);
+    leg->tier = tier;
+    leg->tier_began_ns = gateway_now(leg->x->worker->gateway);
+    if (!is_rehearsal(leg->x))
+        atomic_fetch_add_explicit(&leg->service->tally[tier]->tried, 1, memory_order_relaxed);
+}
+
+/* Harmless where none is under way. */
+static void tier_ended(struct leg *leg, bool answered) {
+    struct worker *w = leg->x->worker;
+    if (!leg->tier_began_ns)
+        return;
+    uint64_t took_ns = gateway_now(w->gateway) - leg->tier_began_ns;
+    leg->tier_began_ns = 0;
+    dry_end(leg, answered ? DRY_ANSWERED : DRY_FAILED, NULL);
+    if (is_rehearsal(leg->x))
+        return;
+    metrics_of_tier(leg->service, leg->tier, w->index, took_ns);
+    if (answered)
+        atomic_fetch_add_explicit(&leg->service->tally[leg->tier]->answered, 1,
+                                  memory_order_relaxed);
+}
+
 void leg_answered_by_tier(struct leg *leg) {
     struct exchange *x = leg->x;
     for (; leg; leg = leg->parent) {
-        struct tier_tally *tally = leg->service->tally[leg->tier];
-        atomic_fetch_add_explicit(&tally->answered, 1, memory_order_relaxed);
+        tier_ended(leg, true);
         (void)swg_call_on_tier(&leg->call, true, exchange_now(x));
         leg->over = true;
         if (leg->up)
@@ -180,8 +208,9 @@ static void body_came(struct leg *leg) {
 }
 
 static enum tier_result try_tier(struct leg *leg, const struct swg_step *step) {
-    leg->tier = step->tier;
-    atomic_fetch_add_explicit(&leg->service->tally[step->tier]->tried, 1, memory_order_relaxed);
+    tier_begins(leg, step->tier);
+    if (dry_judge(leg, step->tier))
+        return TIER_FAILED;
     if (leg->service->options->tiers[step->tier].needs_body && attempt_wants_body(leg->x))
         return await_body(leg);
     return begin_tier(leg, step->tier_deadline_ns);
@@ -225,6 +254,8 @@ void leg_look_up(struct leg *leg) {
 void leg_run(struct leg *leg, struct swg_step step) {
     struct exchange *x = leg->x;
     for (;;) {
+        if (step.action != SWG_DO_WAIT)
+            tier_ended(leg, false);
         if (step.abandon)
             leg_abandon(leg);
         leg->wake_ns = step.wake_ns;
@@ -560,9 +591,11 @@ static struct swg_request describe(struct exchange *x) {
         .safe = http_method_is_safe(r->method),
         .cacheable = caching_wanted(x),
         .once = x->inner && x->inner->once,
-        .refuse = queueing_is_behind(x)  ? SWG_REFUSED_BACKLOG
-                  : read_only_refuses(x) ? SWG_REFUSED_READ_ONLY
-                                         : SWG_ADMITTED,
+        .uncounted = is_rehearsal(x),
+        .refuse = is_rehearsal(x)         ? x->inner->dry->assume
+                  : queueing_is_behind(x) ? SWG_REFUSED_BACKLOG
+                  : read_only_refuses(x)  ? SWG_REFUSED_READ_ONLY
+                                          : SWG_ADMITTED,
         .rate = x->service->options->rate_per_client
                     ? gateway_client_limiter(x->worker->gateway, x->service, x->client)
                     : NULL,
@@ -658,6 +691,15 @@ void exchange_begin_refresh(const struct exchange *from, struct cache_flight *fl
     start(x);
 }
 
+/* The route that a client would have come by, for what it captures. */
+static void find_own_route(struct exchange *x) {
+    bool found = router_match(x->plan->router, x->request.method, host_without_port(x->host),
+                              x->parts.path, &x->route);
+    if (!found || x->route.route->part_count ||
+        &x->plan->services[x->route.route->service_index] != x->service)
+        x->route = (struct route_match){0};
+}
+
 /* Its client is a sink, too; what would be sent to it is told to `in`. */
 void exchange_begin_inner(struct inner *in, struct worker *w, const struct inner_request *r,
                           const struct http1_head *head, struct bytes raw) {
@@ -674,10 +716,13 @@ void exchange_begin_inner(struct inner *in, struct worker *w, const struct inner
     x->upload_done = true;
     buf_bytes(&x->kept, r->body);
     x->service = plan_service(x->plan, bytes_of(r->service));
-    if (!x->service || x->kept.failed || !path_split(x->request.target, &x->arena, &x->parts))
+    if (!x->service || x->kept.failed || !path_split(x->request.target, &x->arena, &x->parts)) {
         exchange_finish(x, false);
-    else
-        start(x);
+        return;
+    }
+    if (in->dry)
+        find_own_route(x);
+    start(x);
 }
 
 /* ---- the request's body ------------------------------------------------------------ */

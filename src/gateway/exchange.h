@@ -64,6 +64,7 @@ struct leg {
     uint64_t wake_ns;                  /* when the call wants to be woken */
     uint32_t endpoint;                 /* of the running attempt */
     uint32_t tier;                     /* being tried */
+    uint64_t tier_began_ns;            /* when that was asked; 0: none is */
     struct tier_work *work;            /* of that tier; NULL: none */
     bool awaits_body;       /* that tier begins with the body (tier_options.needs_body) */
     bool body_sent;         /* the whole request is with `up` */

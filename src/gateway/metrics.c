@@ -70,6 +70,8 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
       TIER)                                                                                        \
     X(ANSWERED, COUNTER, "fallback_answered_total", NULL, "Times a fallback tier answered.",       \
       SERVICE, TIER)                                                                               \
+    X(TIER_DURATION, HISTOGRAM, "fallback_tier_duration_seconds", "seconds",                       \
+      "Time from a fallback tier being asked to its answer or failure.", SERVICE, TIER)            \
     X(IN_USE, GAUGE, "bulkhead_in_use", NULL, "Attempts under way.", SERVICE)                      \
     X(WAITING, GAUGE, "bulkhead_waiting", NULL, "Calls that wait for a free slot.", SERVICE)       \
     X(LIMIT, GAUGE, "bulkhead_limit", NULL, "Attempts that may be under way at once.", SERVICE)    \
@@ -380,6 +382,13 @@ void database_metrics_count(struct database_metrics *d, unsigned worker, enum sq
     histogram_observe(
         remembered(&d->duration, all->family[FAMILY_SQL_DURATION], (const char *[]){d->name}),
         worker, took_ns);
+}
+
+void metrics_of_tier(const struct service *s, uint32_t tier, unsigned worker, uint64_t took_ns) {
+    struct service_metrics *m = s->metrics;
+    histogram_observe(remembered(&s->tally[tier]->duration, m->all->family[FAMILY_TIER_DURATION],
+                                 (const char *[]){m->name, s->options->tiers[tier].name}),
+                      worker, took_ns);
 }
 
 /* ---- for people -------------------------------------------------------------------- */

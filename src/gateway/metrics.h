@@ -35,6 +35,8 @@ struct database_metrics *database_metrics_get(struct gateway *, const char *name
 void database_metrics_count(struct database_metrics *, unsigned worker, enum sql_result,
                             uint64_t took_ns);
 
+/* A tier of the service has answered or failed; `worker` by index. */
+void metrics_of_tier(const struct service *, uint32_t tier, unsigned worker, uint64_t took_ns);
 /* One exchange has ended: counters, and the request's log line. */
 void metrics_of_exchange(struct exchange *, bool whole);
 

@@ -19,11 +19,13 @@
 struct database;
 struct gateway;
 struct service_metrics;
+struct metric_series;
 
 /* What a service counts per tier, for people and metrics; it survives reloads
  * by the tier's name. */
 struct tier_tally {
-    _Atomic uint64_t tried, answered; /* any worker adds, anyone reads; relaxed */
+    _Atomic uint64_t tried, answered;         /* any worker adds, anyone reads; relaxed */
+    _Atomic(struct metric_series *) duration; /* made at first use: release, acquire */
 };
 
 struct service {
