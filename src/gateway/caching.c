@@ -172,6 +172,8 @@ static void look_up_told(struct leg *leg, const struct cache_stored *stored) {
 static bool ask_store(struct leg *leg) {
     struct exchange *x = leg->x;
     struct cache_request request;
+    if (options_of(x)->store == CACHE_STORE_MEMORY)
+        return false;
     read_request(x, &request);
     if (x->asked_store || request.wish.no_cache || x->client->sink ||
         (x->old && options_of(x)->store == CACHE_STORE_DISK))

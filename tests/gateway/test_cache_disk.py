@@ -222,6 +222,31 @@ def test_a_disk_that_is_full(place, origin):
         assert gw.get(f"/{page}").body == b"x" * 20000
 
 
+@pytest.mark.threads
+def test_several_workers(place, origin):
+    up = origin(DAY, body=b"x" * 3000)
+    for turn in range(2):
+        gw = place.start(up, workers=2, cache_memory="1MiB", disk={"bytes": "4MiB"})
+        for page in range(200):
+            assert gw.get(f"/{page % 70}").body == b"x" * 3000
+            if page % 50 == 0:
+                gw.post(f"/{page % 70}", b"new")
+        assert store(gw, "cache_store_damaged_total") == 0
+        gw.stop()
+
+
+def test_more_than_memory_holds(place, origin):
+    """Memory is too small for all of them: the disk has the rest."""
+    up = origin(DAY, body=b"x" * 50_000)
+    gw = place.start(up, cache_memory="1MiB")
+    for page in range(60):
+        gw.get(f"/{page}")
+    place.written(gw, 60)
+    for page in range(60):
+        assert gw.get(f"/{page}").body == b"x" * 50_000
+    assert up.count == 60 and store(gw, "cache_store_requests_total", result="hit") >= 30
+
+
 def test_what_varies(place, server):
     up = server(lambda r, l: answer(r.headers.get("Accept-Language", "none").encode(), "200 OK",
                                     DAY, "Vary: Accept-Language"))

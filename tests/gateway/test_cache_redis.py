@@ -5,7 +5,7 @@ import pytest
 
 from kit.admin import ADMIN, Admin
 from kit.caching import FAIL, OLD, metric, start, state
-from kit.http import answer
+from kit.proxy import Proxy
 from kit.redis import Redis
 from kit.waiting import eventually
 
@@ -181,6 +181,82 @@ def test_one_that_is_full_can_still_be_read(sharing, redis, origin):
     gw.get("/y")
     eventually(lambda: metric(gw.admin, 'cache_store_unsaved_total{store="redis"}') == 1, "refused")
     assert sharing(up, one).get("/x").body == b"1"
+
+
+def test_cut_at_every_byte(sharing, redis, origin):
+    """The connection breaks after so many bytes of the Redis's answers: in the greeting, in
+    the middle of a record, between two. Clients see none of it."""
+    up, one = origin(DAY, body=b"good" * 10), redis()
+    sharing(up, one).get("/0")
+    written(one)
+    proxy = Proxy(one.port)
+    proxy.url = f"redis://127.0.0.1:{proxy.port}"
+    try:
+        proxy.budget = 3  # in the middle of the greeting
+        gw = sharing(up, proxy, wait=WITHOUT)
+        assert gw.get("/0").body == b"good" * 10
+        for budget in range(8, 420, 11):
+            before = len(gw.messages(USES))
+            proxy.budget = budget
+            proxy.cut()
+            gw.wait_message(USES, before + 1)
+            assert gw.get("/0").body == b"good" * 10
+            assert gw.get(f"/{budget}").body == b"good" * 10
+            assert gw.post("/0", b"new").status == 200
+        proxy.budget = None
+
+        def used():
+            before = len(one.keys())
+            gw.get(f"/whole-{time.monotonic_ns()}")
+            return len(one.keys()) > before
+        eventually(used, "it is used when it is whole")
+    finally:
+        proxy.close()
+
+
+def test_the_deadline_goes_before_the_store(sharing, redis, origin):
+    up, one = origin(DAY), redis()
+    gw = sharing(up, one, timeout={"total": "150ms"}, keys={"timeout": "10s"}, fallback=())
+    one.pause()
+    reply = gw.get("/x")
+    assert reply.status == 504, reply
+    one.resume()
+    eventually(lambda: gw.get("/x").status == 200, "it goes on")
+
+
+@pytest.mark.parametrize("end", ["client", "gateway"])
+def test_who_asks_goes_away_meanwhile(sharing, redis, origin, end):
+    up, one = origin(DAY), redis()
+    gw = sharing(up, one, drain={"delay": "0s", "timeout": "100ms"})
+    one.pause()
+    clients = [gw.connect() for _ in range(5)]
+    for number, client in enumerate(clients):
+        client.ask("GET", f"/{number % 3}")
+    eventually(lambda: metric(gw.admin, "gateway_requests_in_flight") == 5, "they have asked")
+    if end == "client":
+        for client in clients:
+            client.close()
+        eventually(lambda: metric(gw.admin, "gateway_requests_in_flight") == 0, "they are gone")
+        one.resume()
+        eventually(lambda: gw.get("/x").status == 200, "it goes on")
+    else:
+        gw.stop()
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.threads
+def test_several_workers(sharing, redis, origin):
+    up, one = origin(DAY), redis()
+    gw = sharing(up, one, workers=2)
+    for turn in range(3):
+        for page in range(20):
+            assert gw.get(f"/{page}").status == 200
+        gw.post("/3", b"new")
+        if turn == 1:
+            one.kill()
+            one.start()
+    assert len(gw.messages(USES)) <= 1 + len(gw.messages(WITHOUT))
 
 
 def garbage(record):
