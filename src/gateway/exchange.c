@@ -100,14 +100,27 @@ static void drop_work(struct leg *leg) {
         work->cancel(work);
 }
 
-void leg_abandon(struct leg *leg) {
+static void abandon_tier(struct leg *leg) {
     cancel_below(leg);
     drop_work(leg);
+    caching_leave(leg->x);
+}
+
+void leg_abandon(struct leg *leg) {
+    abandon_tier(leg);
     if (leg->up)
         upstream_close(leg->up);
     leg->up = NULL;
     leg->held = false;
-    caching_leave(leg->x);
+}
+
+/* Where a tier's time is over and the chain goes on, it is the tier that is given
+ * up: the service's own answer stays held until the chain has come to an end. */
+static void abandon(struct leg *leg, enum swg_action next) {
+    if (leg->held && (next == SWG_DO_FALL_BACK || next == SWG_DO_RELAY))
+        abandon_tier(leg);
+    else
+        leg_abandon(leg);
 }
 
 static bool is_rehearsal(const struct exchange *x) {
@@ -257,7 +270,7 @@ void leg_run(struct leg *leg, struct swg_step step) {
         if (step.action != SWG_DO_WAIT)
             tier_ended(leg, false);
         if (step.abandon)
-            leg_abandon(leg);
+            abandon(leg, step.action);
         leg->wake_ns = step.wake_ns;
         switch (step.action) {
         case SWG_DO_WAIT:
@@ -271,8 +284,13 @@ void leg_run(struct leg *leg, struct swg_step step) {
             attempt_begin(leg);
             return;
         case SWG_DO_RELAY:
-            upstream_release_held(leg->up);
-            return;
+            if (leg->up) {
+                upstream_release_held(leg->up);
+                return;
+            }
+            /* it was too long to be held, or there was no memory */
+            step = swg_call_on_end(&leg->call, false, exchange_now(x));
+            continue;
         case SWG_DO_FALL_BACK:
             if (leg == &x->root)
                 caching_failed(x);

@@ -216,6 +216,19 @@ def test_a_hanging_fallback_gives_way_in_time(gateway, upstream, dead):
         assert client.answer().story[0] == "static"
 
 
+def test_a_failing_answer_is_kept_while_a_fallback_hangs(gateway, server, upstream):
+    """The tier is given up when its time is over, not what the service said."""
+    up, hanging = server(lambda r, l: answer(b"its own words", "500 Internal Server Error")), upstream()
+    gw = gateway([up], retry=ONCE, fallback=[{"service": "other", "time": "100ms", "share": "1%"}],
+                 services={"other": {"endpoints": [hanging.url], "retry": {"max": 0}}})
+    with gw.connect() as client:
+        for _ in range(2):
+            client.ask()
+            hanging.accept().request()
+            reply = client.answer()
+            assert reply.status == 500 and reply.body == b"its own words"
+
+
 # ---- stale ---------------------------------------------------------------------------------
 
 CACHED = answer(b"the good answer", "200 OK", "Cache-Control: max-age=0, stale-if-error=3600")
