@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "config/fill.h"
+#include "config/json_value.h"
 #include "config/types.h"
 #include "store/sql_text.h"
 
-enum { DEFAULT_MAX = 1000 };
+enum { DEFAULT_MAX = 1000, WITH_MAX = 64 << 10 };
 
 /* ---- database and query ------------------------------------------------------------- */
 
@@ -189,6 +190,45 @@ const struct directive_type type_params = {
     "mapping of name to source", "a mapping of at most 64 names, such as {user: path.user_id}",
     read_params, write_params};
 
+/* ---- with ---------------------------------------------------------------------------- */
+
+static bool read_with(struct fill *f, const struct directive *d, const struct node *n, void *base) {
+    struct tier_options *t = base;
+    struct buf text;
+    if (n->kind != NODE_MAP || !n->count)
+        return fill_wrong(f, d, n, NULL);
+    buf_init(&text, WITH_MAX);
+    bool good = json_value_write(f, n, &text);
+    if (good)
+        t->sql.with = fill_copy(f, (struct bytes){buf_cstr(&text), text.len});
+    buf_free(&text);
+    return good;
+}
+
+static void write_with(struct json_out *out, const struct directive *d, const char *key,
+                       const void *base) {
+    const struct tier_options *t = base;
+    if (!t->sql.with)
+        return;
+    json_key(out, key);
+    json_raw(out, bytes_of(t->sql.with));
+}
+
+const struct directive_type type_sql_with = {"mapping of key to value",
+                                             "a mapping of keys to values", read_with, write_with};
+
+/* There is no object to put them in without `wrap`, and a key comes only once. */
+static void check_with(struct fill *f, const struct node *n, const struct tier_options *t) {
+    const struct node *with = node_get(n, "with");
+    if (!t->sql.with)
+        return;
+    if (!t->sql.wrap)
+        report_error(f->report, with, "wrap: a key for the result", NULL,
+                     "%s.with is of no use without wrap", f->path);
+    else if (node_get(with, t->sql.wrap))
+        report_error(f->report, with, NULL, NULL, "%s.with has the key of wrap", f->path);
+}
+
 /* ---- the whole ----------------------------------------------------------------------- */
 
 static const struct sql_parameter *find(const struct tier_options *t, const char *name) {
@@ -253,6 +293,7 @@ void finish_sql(struct fill *f, const struct node *n, struct tier_options *t) {
         t->sql.database ? &f->options->databases[t->sql.index] : NULL;
     for (uint32_t i = 0; i < t->sql.count; i++)
         t->needs_body |= t->sql.parameters[i].from.from == VALUE_FROM_BODY;
+    check_with(f, n, t);
     if (!db || !db->url || !t->sql.query)
         return; /* reported */
     const struct node *query = node_get(n, "query");

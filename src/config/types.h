@@ -53,7 +53,7 @@ extern const struct directive_type type_order_by;
 
 /* ---- databases.c, fallback_sql.c ------------------------------------------ */
 extern const struct directive_type type_databases, type_database_url;
-extern const struct directive_type type_tier_database, type_query, type_params;
+extern const struct directive_type type_tier_database, type_query, type_params, type_sql_with;
 
 /* ---- routes.c ------------------------------------------------------------ */
 extern const struct directive_type type_routes, type_pattern, type_methods, type_host;

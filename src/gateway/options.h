@@ -225,6 +225,7 @@ struct tier_options {
             uint32_t shape;                         /* enum sql_shape of store */
             uint32_t max;                           /* bytes of the result */
             const char *wrap; /* the answer is an object with the result under this key */
+            const char *with; /* and with these before it: a JSON object; or NULL */
             bool is_public;   /* anybody may choose the values */
             bool empty_is_fine;
             uint32_t line, column; /* of the query in the file */

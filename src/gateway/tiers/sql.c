@@ -109,10 +109,13 @@ static bool read_values(struct exchange *x, const struct tier_options *tier,
 
 /* ---- the answer ---------------------------------------------------------------------- */
 
-/* {"items": …} where a key was asked for. */
+/* {"source": "…", "items": …} where a key was asked for. `with` is an object that
+ * has something in it: it goes on after its last key. */
 static bool write_body(const struct tier_options *tier, struct bytes json, struct buf *to) {
     if (tier->sql.wrap) {
-        buf_literal(to, "{\"");
+        struct bytes with = tier->sql.with ? bytes_of(tier->sql.with) : BYTES("{}");
+        buf_append(to, with.at, with.len - 1);
+        buf_string(to, tier->sql.with ? ",\"" : "\"");
         json_escape(to, bytes_of(tier->sql.wrap));
         buf_literal(to, "\":");
     }
@@ -124,7 +127,7 @@ static bool write_body(const struct tier_options *tier, struct bytes json, struc
 
 static void answer(struct leg *leg, const struct tier_options *tier, struct bytes json) {
     struct buf body;
-    buf_init(&body, json.len + 1024);
+    buf_init(&body, json.len + (tier->sql.with ? strlen(tier->sql.with) : 0) + 1024);
     if (!write_body(tier, json, &body)) {
         buf_free(&body);
         tier_failed(leg);

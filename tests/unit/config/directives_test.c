@@ -53,6 +53,8 @@ static const char *companions(const char *path) {
     if (!strcmp(path, "services.*.fallback[].sql.query"))
         return "fallback: [{sql: {database: 'sqlite:x', query: %s, public: true, "
                "params: {category: path.c}}}]";
+    if (!strcmp(path, "services.*.fallback[].sql.with"))
+        return "fallback: [{sql: {database: 'sqlite:x', query: SELECT 1, wrap: items, with: %s}}]";
     if (!strcmp(path, "services.*.fallback[].sql.params"))
         return "fallback: [{sql: {database: 'sqlite:x', public: true, "
                "query: 'SELECT :category, :limit', params: %s}}]";
