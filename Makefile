@@ -13,7 +13,7 @@ PACKAGES_TEST  := clang libclang-rt-14-dev clang-format clang-tidy llvm python3-
 PACKAGES_STORE := postgresql python3-psycopg2
 PYTEST  := /usr/bin/python3 -m pytest
 
-.PHONY: all run example-store test bench bench-faults soak docs install uninstall clean help format lint deps deps-test
+.PHONY: all run example-store example-ecommerce-ai example-ecommerce-ai-postgres test bench bench-faults soak docs install uninstall clean help format lint deps deps-test
 
 all: deps
 	@scripts/build $(BUILD)
@@ -22,6 +22,8 @@ help:
 	@echo "make               build build/switchgear"
 	@echo "make run           build, and start the demo: gateway, services, status page"
 	@echo "make example-store  a whole system to break: payments, e-mails, PostgreSQL, rates"
+	@echo "make example-ecommerce-ai  another: a shop's seven AI services, and what stands in for them"
+	@echo "make example-ecommerce-ai-postgres  the same on PostgreSQL"
 	@echo "make test          every test suite, also under sanitizers; ends with the counts"
 	@echo "make bench         speed: of the engine, and as ratios to HAProxy and nginx in the same run"
 	@echo "make bench-faults  what happens to clients while an upstream is killed, hung, slow …"
@@ -41,6 +43,13 @@ run: all
 example-store: all
 	@scripts/install-packages $(PACKAGES_STORE)
 	@exec examples/store/run
+
+example-ecommerce-ai: all
+	@exec examples/ecommerce-ai/run
+
+example-ecommerce-ai-postgres: all
+	@scripts/install-packages postgresql
+	@exec examples/ecommerce-ai/run --postgres
 
 test: deps-test
 	@scripts/test
