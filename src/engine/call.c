@@ -348,7 +348,8 @@ struct swg_step swg_call_on_cancel(struct swg_call *c, uint64_t now_ns) {
     c->story.reason = SWG_REFUSED_CANCELLED;
     if (c->retrying)
         swg__call_skip_retry(c, SWG_REFUSED_CANCELLED);
-    swg__policy_count_refused(c->policy, SWG_REFUSED_CANCELLED);
+    if (!c->request.uncounted)
+        swg__policy_count_refused(c->policy, SWG_REFUSED_CANCELLED);
     if ((c->state == CALL_QUEUED || c->state == CALL_GRANT_DUE) && !leave_queue(c))
         return swg__call_nothing_new(c);
     swg__call_resume(c, now_ns);

@@ -229,6 +229,28 @@ def test_a_failing_answer_is_kept_while_a_fallback_hangs(gateway, server, upstre
             assert reply.status == 500 and reply.body == b"its own words"
 
 
+def test_a_share_leaves_time_for_the_next_tier(gateway, upstream, server, dead):
+    slow, good = upstream(), server()
+    gw = gateway([dead], retry=ONCE, timeout={"total": "10s"},
+                 fallback=[{"service": "slow", "share": "1%"}, {"service": "other"}],
+                 services={"slow": {"endpoints": [slow.url], "retry": {"max": 0}}, **other(good)})
+    with gw.connect() as client:
+        client.ask("GET", "/x")
+        slow.accept().request()  # and says nothing
+        assert client.answer().body == b"/x"
+
+
+def test_time_of_its_own_when_none_is_left(gateway, upstream, server):
+    up, good = upstream(), server()
+    for keys, source in (({}, "error"), ({"time": "30s"}, "service")):
+        gw = gateway([up], retry={"max": 0, "methods": "any"}, timeout={"total": "50ms"},
+                     fallback=[{"service": "other", **keys}], services=other(good))
+        with gw.connect() as client:
+            client.ask()
+            up.accept().request()
+            assert client.answer().story[0] == source
+
+
 # ---- stale ---------------------------------------------------------------------------------
 
 CACHED = answer(b"the good answer", "200 OK", "Cache-Control: max-age=0, stale-if-error=3600")

@@ -445,6 +445,29 @@ static void a_driver_can_have_a_reason_not_to_ask(void **state) {
     scene_close(&s);
 }
 
+static void a_rehearsal_leaves_no_trace(void **state) {
+    static const struct swg_tier_options tiers[] = {{0}, {0}};
+    struct scene s;
+    struct swg_policy_options o = with_tiers(2, tiers);
+    struct swg_policy_stats before, after;
+    o.rate = (struct swg_rate_options){.calls = 1, .per_ns = SWG_HOURS(1), .burst = 1};
+    scene_open(&s, &o);
+    swg_policy_read(s.policy, &before, s.now);
+    s.request.refuse = SWG_REFUSED_OPEN;
+    s.request.uncounted = true;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(start(&s), SWG_DO_FALL_BACK);
+        assert_int_equal(tier(&s, false), SWG_DO_FALL_BACK);
+        assert_int_equal(tier(&s, i > 0), SWG_DO_FINISH);
+    }
+    swg_policy_read(s.policy, &after, s.now);
+    assert_memory_equal(&before, &after, sizeof before);
+    s.request = (struct swg_request){.idempotent = true};
+    assert_int_equal(start(&s), SWG_DO_ATTEMPT); /* the one that the rate allows */
+    cancel(&s);
+    scene_close(&s);
+}
+
 static void who_repeats_by_himself_gets_no_retry_and_no_tier(void **state) {
     struct scene s;
     static const struct swg_tier_options tiers[] = {{0}};
@@ -600,6 +623,7 @@ int main(void) {
         cmocka_unit_test(a_tier_has_at_least_a_millisecond_within_the_deadline),
         cmocka_unit_test(a_kept_answer_survives_a_tier_that_takes_too_long),
         cmocka_unit_test(without_time_left_only_instant_tiers_are_tried),
+        cmocka_unit_test(a_rehearsal_leaves_no_trace),
         cmocka_unit_test(a_tier_with_a_floor_has_it_also_when_no_time_is_left),
         cmocka_unit_test(tiers_for_writes_serve_writes),
         cmocka_unit_test(a_driver_can_have_a_reason_not_to_ask),
