@@ -174,7 +174,6 @@ int stores_create(struct stores **out, struct gateway *g, struct gateway_options
     if (!error && o->cache_redis.configured)
         error = create_redis(s, &o->cache_redis);
     if (error) {
-        stores_stop(s);
         stores_destroy(s);
         return error;
     }
@@ -190,6 +189,7 @@ void stores_stop(struct stores *s) {
 void stores_destroy(struct stores *s) {
     if (!s)
         return;
+    stores_stop(s); /* where nobody has */
     disk_cache_destroy(s->level[CACHE_STORE_DISK].shared);
     for (int i = 0; i < CACHE_STORE_KINDS; i++)
         swg_breaker_destroy(s->level[i].breaker);
