@@ -24,6 +24,7 @@ import time
 
 import pytest
 
+from kit.admin import ADMIN, Admin
 from kit.gateway import Gateway, configuration
 from kit.http import Closed, answer
 from kit.upstream import Server
@@ -185,7 +186,7 @@ class Plant:
         if batch:
             queue["batch"] = {"max": batch, "key": "idempotency_key"}
         self.config = configuration(
-            [receiver], workers=workers, store=f"sqlite:{directory}/outbox.db",
+            [receiver], workers=workers, admin=ADMIN, store=f"sqlite:{directory}/outbox.db",
             timeout={"attempt": "300ms", "total": "5s"},
             retry={"max": 1, "base": "1ms", "cap": "5ms"},
             breaker={"consecutive": 4, "open": "20ms", "open_max": "50ms", "close_after": 1},
@@ -324,6 +325,36 @@ def test_what_is_delivered_on_a_full_disk_is_noted_at_the_end(tmp_path):
     plant.gateway.stop()
     receiver.close()
     assert entries(tmp_path) == {3: 20}
+
+
+def test_what_is_dropped_on_a_full_disk_stays_dropped(tmp_path):
+    """Nothing can be noted: whoever drops is told so, but it is not sent any more, and
+    is noted when there is room."""
+    receiver = Receiver(SEED)
+    receiver.turn("down")
+    plant = Plant(tmp_path, receiver, 1)
+
+    def post(number):
+        body = json.dumps({"key": "a", "number": number}).encode()
+        return plant.gateway.post("/", body, "X-Account: a")
+
+    number = post(1).json()["id"]
+    assert post(2).status == 202
+    limit_files(plant.gateway, 16 * 1024)
+    with Admin(plant.gateway) as admin:
+        def drop():
+            told = admin.post(f"/api/v1/outbox/{number}/drop")
+            assert told.status_code in (503, 409), told.text  # 409: it is being sent
+            return told.status_code == 503 and told
+        assert eventually(drop, "it is dropped").json()["reason"] == "store_failed"
+        receiver.turn("well")
+        eventually(lambda: receiver.effects["a"] == [2], "the next one is sent")
+        limit_files(plant.gateway, resource.RLIM_INFINITY)
+        eventually(lambda: admin.json(f"/api/v1/outbox/{number}")["state"] == "dropped",
+                   "it is noted")
+    plant.gateway.stop()
+    receiver.close()
+    assert receiver.effects["a"] == [2]
 
 
 def test_a_crash_on_a_full_disk_loses_nothing(tmp_path):
