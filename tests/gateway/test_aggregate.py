@@ -1,5 +1,6 @@
 """Aggregate routes: an answer of several parts, each under its own service's policy."""
 import json
+import signal
 import threading
 
 import pytest
@@ -218,6 +219,28 @@ def test_one_line_in_the_log_and_each_service_counts(page, server):
     for name in ("one", "two"):
         assert f'gateway_proxy_requests_total{{service="{name}",method="GET",status="200"}} 1' in text
     assert len(gw.messages("request")) == 1
+
+
+def test_a_page_under_way_is_finished_when_the_gateway_ends(page, upstream, server):
+    """One part is answered during the drain; the other waits for a retry, which is given up."""
+    slow, bad = upstream(), server(lambda r, l: FAIL)
+    gw = page({"one": {"endpoints": [slow.url]},
+               "two": {"endpoints": [bad.url], "retry": {"max": 3, "base": "1h", "cap": "1h", "jitter": "none"},
+                       "timeout": {"total": "10h"}}},
+              PARTS, drain={"delay": "0s", "timeout": "1h"})
+    with gw.connect() as client:
+        client.ask("GET", "/page/1")
+        link = slow.accept()
+        link.request()
+        bad.wait_count(1)
+        gw.signal(signal.SIGTERM)
+        gw.wait_message("draining")
+        link.reply(b"[1]")
+        reply = client.answer()
+        assert reply.status == 200 and reply.json()["first"]["data"] == [1]
+        assert "data" not in reply.json()["second"] and reply.json()["second"]["error"]
+        assert reply.headers["Connection"] == "close"
+    assert gw.wait() == 0
 
 
 def test_a_crowd_while_the_configuration_changes(page, server):
