@@ -196,6 +196,24 @@ static bool find_route(struct explanation *e, const struct router *router) {
                       : refuse(e, 404, "no route leads from this path to a service");
 }
 
+static const struct queue_options *queue_of(const struct service_options *s) {
+    for (uint32_t i = 0; i < s->tier_count; i++) {
+        if (s->tiers[i].kind == TIER_QUEUE)
+            return &s->tiers[i].queue;
+    }
+    return NULL;
+}
+
+/* As queueing_begin() and queueing_body_max() do it. */
+static void look_for_own_key(struct explanation *e) {
+    const struct queue_options *queue = queue_of(e->service);
+    if (!queue || e->safe || field(e->request, HTTP_UPGRADE).at)
+        return;
+    e->own_key = !field(e->request, HTTP_IDEMPOTENCY_KEY).at;
+    e->idempotent |= e->own_key;
+    e->replayable |= e->request->body_bytes <= queue->body_max;
+}
+
 void explain(struct explanation *e, const struct gateway_options *o, const struct router *router,
              const struct explain_request *r, struct arena *arena) {
     *e = (struct explanation){.options = o, .request = r};
@@ -208,6 +226,7 @@ void explain(struct explanation *e, const struct gateway_options *o, const struc
     e->idempotent = http_method_is_idempotent(r->method) || field(r, HTTP_IDEMPOTENCY_KEY).len;
     e->safe = http_method_is_safe(r->method);
     e->replayable = r->body_bytes <= e->service->transport.body_keep;
+    look_for_own_key(e);
     e->no_retry = why_no_retry(e);
     e->not_cacheable = why_not_cacheable(e);
     if (!e->not_cacheable)

@@ -45,6 +45,7 @@ struct explanation {
     const struct service_options *service;
     struct bytes sent_path; /* without an endpoint's base path */
     bool idempotent, safe, replayable;
+    bool own_key;         /* the gateway adds an Idempotency-Key: the write may be queued */
     const char *no_retry; /* why a failure is not tried again; NULL: it is */
     bool cacheable;
     const char *not_cacheable; /* why */

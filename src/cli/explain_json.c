@@ -93,6 +93,7 @@ static void write_attempts(const struct explanation *e, struct json_out *j) {
     json_key_object(j, "attempts");
     json_key_uint(j, "max", w->attempts_max);
     json_key_bool(j, "idempotent", e->idempotent);
+    json_key_bool(j, "own_idempotency_key", e->own_key);
     json_key_bool(j, "retried", !e->no_retry);
     if (e->no_retry)
         json_key_string(j, "why_not", e->no_retry);

@@ -103,6 +103,10 @@ static void write_service(const struct explanation *e, FILE *to) {
         fprintf(to, " to %s\n", s->endpoints[i].name);
         buf_free(&target);
     }
+    if (e->own_key) {
+        label(to, "");
+        fputs("with an Idempotency-Key of the gateway's, as the write may be queued\n", to);
+    }
 }
 
 /* ---- before an attempt -------------------------------------------------------------------- */

@@ -402,6 +402,26 @@ def test_explain_attempts_and_worst_case(explain):
     assert "retry.body" in explain("PUT", "/api", "--body-size", "2KiB")["attempts"]["why_not"]
 
 
+def test_explain_a_write_that_may_be_queued(tmp_path):
+    """It gets a key, so that it may be sent again, also with a body that is kept for the queue."""
+    file = tmp_path / "queue.yaml"
+    file.write_text("""
+listen: [{address: "127.0.0.1:0"}]
+services:
+  pay: {endpoints: [http://127.0.0.1:1], retry: {max: 2, body: 1KiB}, fallback: [{queue: {max_body: 9KiB}}]}
+""")
+
+    def told(*arguments):
+        return json.loads(command("explain", "-c", file, "--json", *arguments)[0])["attempts"]
+
+    assert told("POST", "/")["own_idempotency_key"] and told("POST", "/")["max"] == 3
+    assert told("POST", "/", "--body-size", "8KiB")["max"] == 3
+    assert told("POST", "/", "--body-size", "10KiB")["max"] == 1
+    assert not told("POST", "/", "-H", "Idempotency-Key: a")["own_idempotency_key"]
+    assert not told("GET", "/")["own_idempotency_key"]
+    assert "of the gateway's" in command("explain", "-c", file, "POST", "/")[0]
+
+
 def test_explain_cache_and_fallback(explain):
     told = explain("/api")
     assert told["cache"]["looked_into"] and told["cache"]["fresh_ms"] == 10000
