@@ -99,18 +99,19 @@ class Behaviour:
             self.shares = shares
             self.changed.notify_all()
 
-    def draw(self):
+    @staticmethod
+    def draw(shares):
         """One of FAILURES, or None."""
         point = random.random()
         for name in FAILURES:
-            point -= self.shares.get(name, 0)
+            point -= shares.get(name, 0)
             if point < 0:
                 return name
         return None
 
-    def wait_change(self):
+    def wait_change(self, shares):
         with self.changed:
-            self.changed.wait()
+            self.changed.wait_for(lambda: self.shares is not shares)
 
     def shown(self):
         return {name: f"{share:.0%}" for name, share in self.shares.items()}
@@ -123,11 +124,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.body()
-        failure = self.server.behaviour.draw()
+        shares = self.server.behaviour.shares
+        failure = self.server.behaviour.draw(shares)
         if failure == "errors":
             return self.reply(503, {"error": "told to fail"})
         if failure == "hang":
-            self.server.behaviour.wait_change()
+            self.server.behaviour.wait_change(shares)
             return self.cut()
         status, answer = self.write(body)
         if failure == "break_off":

@@ -72,7 +72,8 @@ class Store:
         since = len(self.lines)
         self.process.stdin.write(f"{verb} {name}\n")
         self.process.stdin.flush()
-        self.wait_line(f"{name} is {'gone' if verb == 'kill' else 'up'}", since)
+        state = {"kill": "gone", "freeze": "frozen"}.get(verb, "up")
+        self.wait_line(f"{name} is {state}", since)
 
     def kill_gateway(self):
         since = len(self.lines)
@@ -238,10 +239,9 @@ def test_the_gateway_is_killed_with_payments_waiting(store):
 
 
 def test_all_of_it_at_once(store):
-    """Customers pay while the receiver fails in every way and the gateway is killed. A
-    customer whose gateway was killed sends the same payment, with the same key, again."""
+    """Customers pay while the receiver fails in every way, and it and the gateway are killed.
+    A customer whose gateway was killed sends the same payment, with the same key, again."""
     shop = store()
-    shop.control("payments", errors="20%", break_off="20%")
     refused = []
 
     def pay_surely(account, cents):
@@ -263,11 +263,13 @@ def test_all_of_it_at_once(store):
     for thread in threads:
         thread.start()
     for _ in range(3):
+        shop.do("restart", "payments")  # which forgets how to fail, not its ledger
+        shop.control("payments", errors="20%", break_off="20%")
         paid = len(shop.ledger())
         eventually(lambda: len(shop.ledger()) > paid or not any(t.is_alive() for t in threads),
                    "some are paid")
         shop.kill_gateway()
-    shop.do("restart", "payments")  # which forgets its failures, not its ledger
+    shop.control("payments")
     for thread in threads:
         thread.join(4 * DEADLINE)
         assert not thread.is_alive()
@@ -314,6 +316,22 @@ def test_the_app_is_gone_and_its_database_answers(store):
     assert by_gateway.story[0] == "sql" and by_gateway.json() == by_app.json()
     shop.do("start", "app")
     eventually(lambda: shop.ask(path).story[0] == "upstream", "the app is asked again")
+
+
+def test_the_app_and_its_database_hang(store):
+    shop = store()
+    path = "/products?limit=3"
+    by_app = shop.ask(path).json()
+    shop.do("freeze", "app")
+    slow = shop.ask(path)  # after as many attempts as open the breaker
+    assert slow.story[0] == "sql" and slow.json() == by_app
+    shop.do("freeze", "postgres")
+    stale = shop.ask(path)
+    assert stale.story[0] == "stale" and stale.json() == by_app
+    shop.do("thaw", "postgres")
+    eventually(lambda: shop.ask(path).story[0] == "sql", "the database answers again")
+    shop.do("thaw", "app")
+    eventually(lambda: shop.ask(path).story[0] == "upstream", "the app too")
 
 
 def test_the_database_loses_its_connections(store):
