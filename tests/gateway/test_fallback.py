@@ -218,7 +218,8 @@ def test_a_hanging_fallback_gives_way_in_time(gateway, upstream, dead):
 
 def test_a_failing_answer_is_kept_while_a_fallback_hangs(gateway, server, upstream):
     """The tier is given up when its time is over, not what the service said."""
-    up, hanging = server(lambda r, l: answer(b"its own words", "500 Internal Server Error")), upstream()
+    up = server(lambda r, l: answer(b"its own words", "500 Internal Server Error"))
+    hanging = upstream()
     gw = gateway([up], retry=ONCE, fallback=[{"service": "other", "time": "100ms", "share": "1%"}],
                  services={"other": {"endpoints": [hanging.url], "retry": {"max": 0}}})
     with gw.connect() as client:
