@@ -171,7 +171,7 @@ const struct directive directives[] = {
      .flags = DIRECTIVE_RESTART, .help = "What all answers there may take together."},
     {"cache_disk.entries", &type_count, TOP(cache_disk.entries), 100, 1000000000, "1000000",
      .flags = DIRECTIVE_RESTART,
-     .help = "How many answers there may be; each takes some 64 bytes of memory."},
+     .help = "How many answers there may be; each takes 64 to 128 bytes of memory."},
     {"cache_disk.timeout", &type_duration, TOP(cache_disk.timeout_ns), MS(1), S(10), "100ms",
      .flags = DIRECTIVE_RESTART,
      .help = "How long a request waits for the disk. After five in a row that waited in vain the "
