@@ -1,5 +1,5 @@
 /* outbox.c - see outbox.h. The thread, and the lock on the file; the rows are
- * those of outbox_table.c.
+ * behind outbox_table.h.
  *
  * The thread takes all operations that wait, runs them in one transaction,
  * syncs once, and tells them all. Nothing waits for company: while one group
@@ -29,6 +29,8 @@ enum {
 
 struct outbox {
     struct outbox_table *table; /* the thread's */
+    struct outbox_op *part[GROUP_MAX];
+    bool shared;
     int owner_fd;
     int64_t remember_ms, forgotten_ms;
     int64_t (*clock_ms)(void);
@@ -110,10 +112,25 @@ static int start(struct outbox *o) {
 }
 
 static void discard(struct outbox *o) {
-    outbox_table_close(o->table);
+    if (o->table)
+        o->table->ops->close(o->table);
     if (o->owner_fd >= 0)
         close(o->owner_fd);
     free(o);
+}
+
+static int open_file(struct outbox *o, const struct outbox_options *options, char *why,
+                     size_t size) {
+    if (!options->vfs) { /* else there is no such file */
+        o->owner_fd = take_ownership(options->file, why, size);
+        int error = o->owner_fd < 0 ? o->owner_fd : make_private(options->file, why, size);
+        if (error)
+            return error;
+    }
+    int error = outbox_sqlite_open(&o->table, options, why, size);
+    if (!error)
+        why[0] = '\0';
+    return error;
 }
 
 int outbox_open(struct outbox **out, const struct outbox_options *options, char *why,
@@ -126,21 +143,21 @@ int outbox_open(struct outbox **out, const struct outbox_options *options, char 
     o->remember_ms = options->remember_ms ? options->remember_ms : REMEMBER_MS;
     o->clock_ms = options->clock_ms ? options->clock_ms : wall_clock_ms;
     o->owner_fd = -1;
-    int error = 0;
-    if (!options->vfs) { /* else there is no such file */
-        o->owner_fd = take_ownership(options->file, why, why_size);
-        error = o->owner_fd < 0 ? o->owner_fd : make_private(options->file, why, why_size);
-    }
-    if (!error)
-        error = outbox_table_open(&o->table, options, why, why_size);
-    if (!error)
-        error = start(o);
+    o->shared = options->url != NULL;
+    int error = o->shared ? outbox_postgres_open(&o->table, options, why, why_size)
+                          : open_file(o, options, why, why_size);
+    if (!error && (error = start(o)) != 0)
+        snprintf(why, why_size, "no thread: %s", strerror(-error));
     if (error) {
         discard(o);
         return error;
     }
     *out = o;
     return 0;
+}
+
+bool outbox_is_shared(const struct outbox *o) {
+    return o->shared;
 }
 
 void outbox_close(struct outbox *o) {
@@ -221,68 +238,48 @@ static bool take_group(struct outbox *o, struct list *group) {
     return count > 0;
 }
 
-/* What is settled long enough goes, now and then, within a group's transaction. */
-static bool forget(struct outbox *o, int64_t now_ms) {
+/* What is settled long enough goes, now and then, within a group's transaction.
+ * 0: not now. */
+static int64_t forget_before_ms(struct outbox *o, int64_t now_ms) {
     if (now_ms >= o->forgotten_ms && now_ms - o->forgotten_ms < FORGET_EVERY_MS)
-        return true;
+        return 0;
     o->forgotten_ms = now_ms;
-    return outbox_table_forget(o->table, now_ms - o->remember_ms);
+    return now_ms - o->remember_ms;
 }
 
-static bool is_read(const struct outbox_op *op) {
-    return op->verb == OUTBOX_LOAD || op->verb == OUTBOX_FIND || op->verb == OUTBOX_LIST;
-}
-
-enum part { ALL, BUT_APPENDS, READS };
+enum part { ALL, BUT_APPENDS, READS, PARTS };
 
 static bool belongs(const struct outbox_op *op, enum part part) {
-    return part == ALL || (part == READS ? is_read(op) : op->verb != OUTBOX_APPEND);
+    return part == ALL || (part == READS ? outbox_is_read(op) : op->verb != OUTBOX_APPEND);
 }
 
 /* Runs a part of the group in one transaction. 0, or why none of it is promised. */
-static int run_group(struct outbox *o, struct list *group, enum part part) {
+static int run_part(struct outbox *o, const struct list *group, enum part part) {
     int64_t now_ms = o->clock_ms();
-    int error = outbox_table_begin(o->table);
-    if (error)
-        return error;
-    for (struct list *l = group->next; l != group; l = l->next) {
+    size_t count = 0;
+    for (const struct list *l = group->next; l != group; l = l->next) {
         struct outbox_op *op = container_of(l, struct outbox_op, link);
-        if (belongs(op, part) && !outbox_table_run(o->table, op, now_ms))
-            return op->error ? op->error : -EIO;
+        if (belongs(op, part))
+            o->part[count++] = op;
     }
-    if (!forget(o, now_ms))
-        return -EIO;
-    return outbox_table_end(o->table);
-}
-
-/* What does not belong to the part that is tried next has failed. */
-static void fail_rest(struct list *group, enum part next, int error) {
-    for (struct list *l = group->next; l != group; l = l->next) {
-        struct outbox_op *op = container_of(l, struct outbox_op, link);
-        if (!belongs(op, next))
-            op->error = error;
-    }
+    if (!count)
+        return 0;
+    int64_t forget_ms = part == READS ? 0 : forget_before_ms(o, now_ms);
+    int error = o->table->ops->run(o->table, o->part, count, now_ms, forget_ms);
+    for (size_t i = 0; error && i < count; i++)
+        o->part[i]->error = error == -ENOTCONN ? -EIO : error;
+    return error;
 }
 
 /* When the disk is full, nothing can be appended, but what is there can be read and
  * perhaps settled: it is by delivering that room is made. */
-static int run_parts(struct outbox *o, struct list *group) {
-    int error = run_group(o, group, ALL);
-    if (!error)
-        return 0;
-    outbox_table_undo(o->table);
-    fail_rest(group, BUT_APPENDS, error);
-    int again = run_group(o, group, BUT_APPENDS);
-    if (!again)
-        return error;
-    outbox_table_undo(o->table);
-    fail_rest(group, READS, again);
-    for (struct list *l = group->next; l != group; l = l->next) {
-        struct outbox_op *op = container_of(l, struct outbox_op, link);
-        if (is_read(op))
-            (void)outbox_table_run(o->table, op, 0);
+static int run_parts(struct outbox *o, const struct list *group) {
+    int first = 0, error = -EIO;
+    for (int part = ALL; error && error != -ENOTCONN && part < PARTS; part++) {
+        error = run_part(o, group, (enum part)part);
+        first = first ? first : error;
     }
-    return error;
+    return first;
 }
 
 static void count_group(struct outbox *o, const struct list *group, int error) {

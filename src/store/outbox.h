@@ -17,10 +17,13 @@
  * The order of an outbox is that of its sequence numbers. Which entry is sent
  * when is decided elsewhere; here it is only kept.
  *
- * One process at a time owns an outbox: it holds a lock on FILE-owner, which
- * ends with the process however it ends.
+ * One process at a time owns a file: it holds a lock on FILE-owner, which ends
+ * with the process however it ends. A database of PostgreSQL is shared by several
+ * processes: whoever holds the lease of a service sends what waits for it, and
+ * who has none appends only. Appends of all are one after the other, so that who
+ * has listed entries up to a sequence number misses none before it.
  *
- * Threading: a thread of the outbox's own touches the file. outbox_submit() from any
+ * Threading: a thread of the outbox's own talks to the file or server. outbox_submit() from any
  * thread; `done` comes on the loop of op->io, or without one on the outbox's
  * thread. Memory: an op, and the bytes it points to, are the caller's and stay
  * until `done`; results live in the op until outbox_op_free(). */
@@ -78,13 +81,19 @@ enum outbox_verb {
                       already */
     OUTBOX_RETRY,  /* entry.id, a dead one: queued again with a new sequence number, that is,
                       last in its lane */
+    /* where it is shared */
+    OUTBOX_LEASE,  /* entry.service, lease: takes or renews it, from when it is asked. Also tells
+                      what waits for the service. -EBUSY: another has it, for left_ms */
+    OUTBOX_YIELD,  /* entry.service, lease.owner: gives it back */
+    OUTBOX_BEHIND, /* entry.service, lane: count is 0 where nothing is queued in it */
 };
 
 /* errors: -ENOENT no such entry (or, RETRY, not dead); -ENOSPC the disk is full;
  * -EIO; -EBADMSG the content is damaged, or sealed with another secret;
  * -E2BIG, -ENOMEM; -ESHUTDOWN the outbox is closing. On an error of APPEND the
- * entry is not promised, though after -EIO it may come back with the next
- * start. */
+ * entry is not promised, though after -EIO it may be there all the same (with
+ * the next start; or when the connection broke while it was committed): whoever
+ * repeats it under its key finds it. */
 struct outbox_op {
     enum outbox_verb verb;
     struct io *io; /* NULL: `done` on the outbox's thread */
@@ -99,6 +108,11 @@ struct outbox_op {
     } filter;
     struct outbox_entry *found;
     uint32_t count;
+    struct {
+        const char *owner; /* nobody else's */
+        int64_t length_ms, left_ms;
+        uint64_t entries, bytes; /* queued for the service */
+    } lease;
 
     /* the outbox's */
     struct arena memory;
@@ -108,18 +122,25 @@ struct outbox_op {
 };
 
 struct outbox_options {
-    const char *file;
+    const char *file;          /* of SQLite */
+    const char *url;           /* postgresql://…, in place of a file */
     const char *secret;        /* 64 hexadecimal digits: content is sealed; NULL: it is not */
     int64_t remember_ms;       /* settled entries; default 24 h */
     int64_t (*clock_ms)(void); /* NULL: the wall clock */
+    /* The server has gone, or come back (`why` is NULL); on the outbox's thread.
+     * May be NULL. */
+    void (*tell)(const char *why);
     uint32_t checkpoint_pages; /* the log goes into the file when it is so long; default 4000 */
     const char *vfs;           /* of SQLite, for tests; NULL: the system's files */
     bool without_sync;         /* for the test that shows what syncing is for */
 };
 
-/* Opens, or makes, the file; blocks. 0, or -errno with the reason in `why`:
- * -EBUSY another process owns it, -EBADMSG it is no outbox or damaged, … */
+/* Opens, or makes, the file or tables; blocks. 0, or -errno with the reason in
+ * `why`: -EBUSY another process owns it, -EBADMSG it is no outbox or damaged, …
+ * A server that is away is no error: `why` tells, and is empty otherwise. */
 int outbox_open(struct outbox **out, const struct outbox_options *, char *why, size_t why_size);
+/* Whether other processes append to it, too. */
+bool outbox_is_shared(const struct outbox *);
 /* Carries out what was submitted, then closes; blocks. NULL is fine. */
 void outbox_close(struct outbox *);
 

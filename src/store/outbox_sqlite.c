@@ -1,4 +1,4 @@
-/* outbox_table.c - see outbox_table.h.
+/* outbox_sqlite.c - see outbox_table.h: the rows in a file of SQLite.
  *
  * Write-ahead log with synchronous=FULL: the log is synced at each commit. With
  * NORMAL it would be synced at checkpoints only, and a power cut takes what was
@@ -12,19 +12,15 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <openssl/evp.h>
-#include <openssl/rand.h>
-#include <openssl/sha.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "store/seal.h"
+#include "store/outbox_content.h"
 
 enum {
     APPLICATION_ID = 0x53776f62, /* "Swob", so that no other database is taken for ours */
     VERSION = 1,
-    LENGTH = 8, /* of the fields, in front of the content */
     FORGET_AT_ONCE = 500,
     CHECKPOINT_PAGES = 4000, /* 16 MiB: each costs two more syncs, and those who wait for them */
 };
@@ -99,11 +95,14 @@ static const char schema[] = "CREATE TABLE entry("
                              "CREATE INDEX entry_state ON entry(state, sequence);"
                              "CREATE INDEX entry_settled ON entry(settled_ms) WHERE state > 2;";
 
-struct outbox_table {
+struct outbox_sqlite {
+    struct outbox_table table;
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENTS];
     struct sealer *sealer; /* NULL: content stays as it is */
 };
+
+static int run(struct outbox_table *, struct outbox_op *const *, size_t, int64_t, int64_t);
 
 /* ---- errors --------------------------------------------------------------- */
 
@@ -133,14 +132,14 @@ static int error_of(int code) {
     }
 }
 
-static int say(const struct outbox_table *t, int code, char *why, size_t size, const char *doing) {
+static int say(const struct outbox_sqlite *t, int code, char *why, size_t size, const char *doing) {
     snprintf(why, size, "%s: %s", doing, t->db ? sqlite3_errmsg(t->db) : sqlite3_errstr(code));
     return error_of(code);
 }
 
 /* ---- opening -------------------------------------------------------------- */
 
-static int pragma_value(struct outbox_table *t, const char *text, int *value) {
+static int pragma_value(struct outbox_sqlite *t, const char *text, int *value) {
     sqlite3_stmt *s;
     int code = sqlite3_prepare_v2(t->db, text, -1, &s, NULL);
     if (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW)
@@ -150,7 +149,7 @@ static int pragma_value(struct outbox_table *t, const char *text, int *value) {
 }
 
 /* An empty file is made an outbox; any other must be one. */
-static int open_schema(struct outbox_table *t, char *why, size_t size) {
+static int open_schema(struct outbox_sqlite *t, char *why, size_t size) {
     int application = 0, version = 0, tables = 0;
     int code = pragma_value(t, "PRAGMA application_id", &application);
     if (code == SQLITE_OK)
@@ -177,7 +176,7 @@ static int open_schema(struct outbox_table *t, char *why, size_t size) {
     return code == SQLITE_OK ? 0 : say(t, code, why, size, "making the tables");
 }
 
-static int open_file(struct outbox_table *t, const struct outbox_options *o, char *why,
+static int open_file(struct outbox_sqlite *t, const struct outbox_options *o, char *why,
                      size_t size) {
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
@@ -191,8 +190,8 @@ static int open_file(struct outbox_table *t, const struct outbox_options *o, cha
                         "PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 67108864",
                         NULL, NULL, NULL);
     if (code == SQLITE_OK)
-        code = sqlite3_wal_autocheckpoint(
-            t->db, o->checkpoint_pages ? (int)o->checkpoint_pages : CHECKPOINT_PAGES);
+        code = sqlite3_wal_autocheckpoint(t->db, o->checkpoint_pages ? (int)o->checkpoint_pages
+                                                                     : CHECKPOINT_PAGES);
     if (code == SQLITE_OK)
         code = sqlite3_exec(
             t->db, o->without_sync ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = FULL", NULL,
@@ -200,7 +199,7 @@ static int open_file(struct outbox_table *t, const struct outbox_options *o, cha
     return code == SQLITE_OK ? 0 : say(t, code, why, size, "opening the file");
 }
 
-static int prepare(struct outbox_table *t, char *why, size_t size) {
+static int prepare(struct outbox_sqlite *t, char *why, size_t size) {
     for (int i = 0; i < STATEMENTS; i++) {
         int code = sqlite3_prepare_v3(t->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
                                       &t->statements[i], NULL);
@@ -210,21 +209,26 @@ static int prepare(struct outbox_table *t, char *why, size_t size) {
     return 0;
 }
 
-static int open_sealer(struct outbox_table *t, const char *secret, char *why, size_t size) {
-    int error = secret ? sealer_create(&t->sealer, secret) : 0;
-    if (error == -EINVAL)
-        snprintf(why, size, "the secret must be 64 hexadecimal digits");
-    return error;
+static void close_table(struct outbox_table *table) {
+    struct outbox_sqlite *t = container_of(table, struct outbox_sqlite, table);
+    for (int i = 0; i < STATEMENTS; i++)
+        sqlite3_finalize(t->statements[i]);
+    sqlite3_close(t->db);
+    sealer_destroy(t->sealer);
+    free(t);
 }
 
-int outbox_table_open(struct outbox_table **out, const struct outbox_options *o, char *why,
-                      size_t why_size) {
-    struct outbox_table *t = calloc(1, sizeof *t);
+static const struct outbox_table_ops ops = {close_table, run};
+
+int outbox_sqlite_open(struct outbox_table **out, const struct outbox_options *o, char *why,
+                       size_t why_size) {
+    struct outbox_sqlite *t = calloc(1, sizeof *t);
     *out = NULL;
     snprintf(why, why_size, "out of memory");
     if (!t)
         return -ENOMEM;
-    int error = open_sealer(t, o->secret, why, why_size);
+    t->table.ops = &ops;
+    int error = outbox_open_sealer(&t->sealer, o->secret, why, why_size);
     if (!error)
         error = open_file(t, o, why, why_size);
     if (!error)
@@ -232,21 +236,11 @@ int outbox_table_open(struct outbox_table **out, const struct outbox_options *o,
     if (!error)
         error = prepare(t, why, why_size);
     if (error) {
-        outbox_table_close(t);
+        close_table(&t->table);
         return error;
     }
-    *out = t;
+    *out = &t->table;
     return 0;
-}
-
-void outbox_table_close(struct outbox_table *t) {
-    if (!t)
-        return;
-    for (int i = 0; i < STATEMENTS; i++)
-        sqlite3_finalize(t->statements[i]);
-    sqlite3_close(t->db);
-    sealer_destroy(t->sealer);
-    free(t);
 }
 
 /* ---- binding and reading ---------------------------------------------------- */
@@ -296,100 +290,17 @@ static int read_entry(sqlite3_stmt *s, struct outbox_entry *e, struct arena *mem
     return failed ? -ENOMEM : 0;
 }
 
-/* ---- content ---------------------------------------------------------------- */
-
-/* Length of the fields, fields, body; sealed or not. 0 or -errno. */
-static int pack(struct outbox_table *t, const struct outbox_entry *e, struct arena *memory,
-                struct bytes *out) {
-    if (e->fields.len > OUTBOX_CONTENT_MAX || e->body.len > OUTBOX_CONTENT_MAX - e->fields.len)
-        return -E2BIG;
-    size_t len = LENGTH + e->fields.len + e->body.len;
-    char *plain = arena_alloc(memory, len);
-    if (!plain)
-        return -ENOMEM;
-    for (int i = 0; i < LENGTH; i++)
-        plain[i] = (char)(e->fields.len >> (8 * i));
-    if (e->fields.len)
-        memcpy(plain + LENGTH, e->fields.at, e->fields.len);
-    if (e->body.len)
-        memcpy(plain + LENGTH + e->fields.len, e->body.at, e->body.len);
-    *out = (struct bytes){plain, len};
-    if (!t->sealer)
-        return 0;
-    unsigned char *sealed = arena_alloc(memory, len + SEAL_EXTRA);
-    if (!sealed)
-        return -ENOMEM;
-    int error = seal(t->sealer, bytes_of(e->id), *out, sealed);
-    *out = (struct bytes){(char *)sealed, len + SEAL_EXTRA};
-    return error;
-}
-
-static int unpack(struct outbox_table *t, struct bytes in, bool sealed, struct arena *memory,
-                  struct outbox_entry *e) {
-    if (sealed && !t->sealer)
-        return -EBADMSG;
-    if (sealed) {
-        unsigned char *plain = arena_alloc(memory, in.len + 1);
-        size_t len;
-        if (!plain)
-            return -ENOMEM;
-        int error = unseal(t->sealer, bytes_of(e->id), in, plain, &len);
-        if (error)
-            return error;
-        in = (struct bytes){(char *)plain, len};
-    }
-    uint64_t fields = 0;
-    if (in.len < LENGTH)
-        return -EBADMSG;
-    for (int i = 0; i < LENGTH; i++)
-        fields |= (uint64_t)(unsigned char)in.at[i] << (8 * i);
-    if (fields > in.len - LENGTH || in.len - LENGTH != e->content_len)
-        return -EBADMSG;
-    e->fields = (struct bytes){in.at + LENGTH, (size_t)fields};
-    e->body = (struct bytes){in.at + LENGTH + fields, in.len - LENGTH - (size_t)fields};
-    return 0;
-}
-
-/* Tells whether two requests under one key are the same. 0 or -ENOMEM. */
-static int fingerprint(const struct outbox_entry *e, unsigned char out[SHA256_DIGEST_LENGTH]) {
-    const struct bytes parts[] = {e->method, e->target, e->body};
-    EVP_MD_CTX *hash = EVP_MD_CTX_new();
-    bool good = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
-    for (size_t i = 0; good && i < sizeof parts / sizeof *parts; i++) {
-        uint64_t len = parts[i].len;
-        good = EVP_DigestUpdate(hash, &len, sizeof len) &&
-               (!len || EVP_DigestUpdate(hash, parts[i].at, len));
-    }
-    good = good && EVP_DigestFinal_ex(hash, out, NULL);
-    EVP_MD_CTX_free(hash);
-    return good ? 0 : -ENOMEM;
-}
-
-/* Milliseconds, then 80 random bits, as UUIDs of version 7 begin: nobody guesses one, and
- * what is appended together lies together in the index. With random ones each append
- * would dirty a page of its own. */
-static int make_id(char id[OUTBOX_ID_LEN + 1], int64_t now_ms) {
-    unsigned char bytes[OUTBOX_ID_LEN / 2];
-    if (RAND_bytes(bytes, sizeof bytes) != 1)
-        return -EIO;
-    for (int i = 0; i < 6; i++)
-        bytes[i] = (unsigned char)((uint64_t)now_ms >> (40 - 8 * i));
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(id + 2 * i, 3, "%02x", bytes[i]);
-    return 0;
-}
-
 /* ---- operations: 0, or -errno ------------------------------------------------- */
 
 /* Whose key it is already. -ENOENT: nobody's. */
-static int find_by_key(struct outbox_table *t, struct outbox_op *op, const unsigned char *print) {
+static int find_by_key(struct outbox_sqlite *t, struct outbox_op *op, const unsigned char *print) {
     sqlite3_stmt *s = t->statements[BY_KEY];
     bind_text(s, 1, op->entry.service);
     bind_blob(s, 2, op->entry.key);
     int code = sqlite3_step(s), error = code == SQLITE_DONE ? -ENOENT : error_of(code);
     if (code == SQLITE_ROW) {
-        bool same = sqlite3_column_bytes(s, 15) == SHA256_DIGEST_LENGTH &&
-                    memcmp(sqlite3_column_blob(s, 15), print, SHA256_DIGEST_LENGTH) == 0;
+        bool same = sqlite3_column_bytes(s, 15) == OUTBOX_PRINT_LEN &&
+                    memcmp(sqlite3_column_blob(s, 15), print, OUTBOX_PRINT_LEN) == 0;
         error = same ? read_entry(s, &op->entry, &op->memory) : -ENOTUNIQ;
         if (same && !error)
             error = -EEXIST;
@@ -398,14 +309,14 @@ static int find_by_key(struct outbox_table *t, struct outbox_op *op, const unsig
     return error;
 }
 
-static int insert(struct outbox_table *t, struct outbox_op *op, const unsigned char *print,
+static int insert(struct outbox_sqlite *t, struct outbox_op *op, const unsigned char *print,
                   int64_t now_ms) {
     sqlite3_stmt *s = t->statements[INSERT];
     struct outbox_entry *e = &op->entry;
     struct bytes content;
-    int error = make_id(e->id, now_ms);
+    int error = outbox_make_id(e->id, now_ms);
     if (!error)
-        error = pack(t, e, &op->memory, &content);
+        error = outbox_pack(t->sealer, e, &op->memory, &content);
     if (error)
         return error;
     e->content_len = e->fields.len + e->body.len;
@@ -415,7 +326,7 @@ static int insert(struct outbox_table *t, struct outbox_op *op, const unsigned c
     bind_text(s, 4, e->service);
     bind_blob(s, 5, e->lane);
     bind_blob(s, 6, e->key);
-    sqlite3_bind_blob(s, 7, print, SHA256_DIGEST_LENGTH, SQLITE_STATIC);
+    sqlite3_bind_blob(s, 7, print, OUTBOX_PRINT_LEN, SQLITE_STATIC);
     bind_text(s, 8, e->method);
     bind_blob(s, 9, e->target);
     sqlite3_bind_int64(s, 10, (sqlite3_int64)e->content_len);
@@ -431,15 +342,15 @@ static int insert(struct outbox_table *t, struct outbox_op *op, const unsigned c
     return 0;
 }
 
-static int append(struct outbox_table *t, struct outbox_op *op, int64_t now_ms) {
-    unsigned char print[SHA256_DIGEST_LENGTH];
-    int error = fingerprint(&op->entry, print);
+static int append(struct outbox_sqlite *t, struct outbox_op *op, int64_t now_ms) {
+    unsigned char print[OUTBOX_PRINT_LEN];
+    int error = outbox_fingerprint(&op->entry, print);
     if (!error)
         error = find_by_key(t, op, print);
     return error == -ENOENT ? insert(t, op, print, now_ms) : error;
 }
 
-static int load(struct outbox_table *t, struct outbox_op *op) {
+static int load(struct outbox_sqlite *t, struct outbox_op *op) {
     sqlite3_stmt *s = t->statements[LOAD];
     sqlite3_bind_int64(s, 1, (sqlite3_int64)op->entry.sequence);
     int code = sqlite3_step(s), error = code == SQLITE_DONE ? -ENOENT : error_of(code);
@@ -449,13 +360,14 @@ static int load(struct outbox_table *t, struct outbox_op *op) {
         struct bytes content = column(s, 15, &op->memory, &failed);
         if (!error)
             error = failed ? -ENOMEM
-                           : unpack(t, content, sqlite3_column_int(s, 16), &op->memory, &op->entry);
+                           : outbox_unpack(t->sealer, content, sqlite3_column_int(s, 16),
+                                           &op->memory, &op->entry);
     }
     done(s);
     return error;
 }
 
-static int find(struct outbox_table *t, struct outbox_op *op) {
+static int find(struct outbox_sqlite *t, struct outbox_op *op) {
     sqlite3_stmt *s = t->statements[BY_ID];
     bind_text(s, 1, bytes_of(op->entry.id));
     int code = sqlite3_step(s), error = code == SQLITE_DONE ? -ENOENT : error_of(code);
@@ -465,7 +377,7 @@ static int find(struct outbox_table *t, struct outbox_op *op) {
     return error;
 }
 
-static int list(struct outbox_table *t, struct outbox_op *op) {
+static int list(struct outbox_sqlite *t, struct outbox_op *op) {
     sqlite3_stmt *s = t->statements[op->filter.state ? LIST_STATE : LIST];
     uint32_t limit = op->filter.limit < OUTBOX_LIST_MAX ? op->filter.limit : OUTBOX_LIST_MAX;
     op->count = 0;
@@ -488,13 +400,13 @@ static int list(struct outbox_table *t, struct outbox_op *op) {
 }
 
 /* Runs an UPDATE that is bound; -ENOENT where it changed nothing. */
-static int update(struct outbox_table *t, sqlite3_stmt *s) {
+static int update(struct outbox_sqlite *t, sqlite3_stmt *s) {
     int error = error_of(sqlite3_step(s));
     done(s);
     return error ? error : sqlite3_changes(t->db) ? 0 : -ENOENT;
 }
 
-static int note(struct outbox_table *t, const struct outbox_entry *e) {
+static int note(struct outbox_sqlite *t, const struct outbox_entry *e) {
     sqlite3_stmt *s = t->statements[NOTE];
     sqlite3_bind_int64(s, 1, (sqlite3_int64)e->sequence);
     sqlite3_bind_int64(s, 2, e->attempts);
@@ -503,7 +415,7 @@ static int note(struct outbox_table *t, const struct outbox_entry *e) {
     return update(t, s);
 }
 
-static int settle(struct outbox_table *t, const struct outbox_entry *e, int64_t now_ms) {
+static int settle(struct outbox_sqlite *t, const struct outbox_entry *e, int64_t now_ms) {
     sqlite3_stmt *s = t->statements[SETTLE];
     sqlite3_bind_int64(s, 1, (sqlite3_int64)e->sequence);
     sqlite3_bind_int(s, 2, (int)e->state);
@@ -514,14 +426,14 @@ static int settle(struct outbox_table *t, const struct outbox_entry *e, int64_t 
     return update(t, s);
 }
 
-static int retry(struct outbox_table *t, struct outbox_op *op) {
+static int retry(struct outbox_sqlite *t, struct outbox_op *op) {
     sqlite3_stmt *s = t->statements[RETRY];
     bind_text(s, 1, bytes_of(op->entry.id));
     int error = update(t, s);
     return error ? error : find(t, op);
 }
 
-static int run(struct outbox_table *t, struct outbox_op *op, int64_t now_ms) {
+static int carry_out(struct outbox_sqlite *t, struct outbox_op *op, int64_t now_ms) {
     switch (op->verb) {
     case OUTBOX_APPEND:
         return append(t, op, now_ms);
@@ -537,32 +449,27 @@ static int run(struct outbox_table *t, struct outbox_op *op, int64_t now_ms) {
         return settle(t, &op->entry, now_ms);
     case OUTBOX_RETRY:
         return retry(t, op);
+    case OUTBOX_LEASE: /* the file has one owner, who has all of it */
+    case OUTBOX_YIELD:
+    case OUTBOX_BEHIND:
+        break;
     }
     return -EINVAL;
 }
 
 /* ---- transactions -------------------------------------------------------------- */
 
-static int step(struct outbox_table *t, enum statement which) {
+static int step(struct outbox_sqlite *t, enum statement which) {
     int code = sqlite3_step(t->statements[which]);
     sqlite3_reset(t->statements[which]);
     return error_of(code);
 }
 
-static bool is_lost(const struct outbox_table *t) {
+static bool is_lost(const struct outbox_sqlite *t) {
     return sqlite3_get_autocommit(t->db) != 0;
 }
 
-int outbox_table_begin(struct outbox_table *t) {
-    return step(t, BEGIN);
-}
-
-bool outbox_table_run(struct outbox_table *t, struct outbox_op *op, int64_t now_ms) {
-    op->error = run(t, op, now_ms);
-    return !is_lost(t);
-}
-
-bool outbox_table_forget(struct outbox_table *t, int64_t before_ms) {
+static bool forget(struct outbox_sqlite *t, int64_t before_ms) {
     sqlite3_stmt *s = t->statements[FORGET];
     sqlite3_bind_int64(s, 1, before_ms);
     sqlite3_bind_int(s, 2, FORGET_AT_ONCE);
@@ -571,15 +478,42 @@ bool outbox_table_forget(struct outbox_table *t, int64_t before_ms) {
     return !is_lost(t);
 }
 
-int outbox_table_end(struct outbox_table *t) {
-    int error = step(t, COMMIT);
-    if (error)
-        outbox_table_undo(t);
-    return error;
+static int run_all(struct outbox_sqlite *t, struct outbox_op *const *list, size_t count,
+                   int64_t now_ms, int64_t forget_ms) {
+    for (size_t i = 0; i < count; i++) {
+        list[i]->error = carry_out(t, list[i], now_ms);
+        if (is_lost(t))
+            return list[i]->error ? list[i]->error : -EIO;
+    }
+    if (forget_ms && !forget(t, forget_ms))
+        return -EIO;
+    return step(t, COMMIT);
 }
 
-void outbox_table_undo(struct outbox_table *t) {
+/* Reads go without a transaction: they must also when none can be begun. */
+static void read_all(struct outbox_sqlite *t, struct outbox_op *const *list, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        list[i]->error = carry_out(t, list[i], 0);
+}
+
+static bool are_reads(struct outbox_op *const *list, size_t count) {
+    while (count && outbox_is_read(list[count - 1]))
+        count--;
+    return !count;
+}
+
+static int run(struct outbox_table *table, struct outbox_op *const *list, size_t count,
+               int64_t now_ms, int64_t forget_ms) {
+    struct outbox_sqlite *t = container_of(table, struct outbox_sqlite, table);
+    if (!forget_ms && are_reads(list, count)) {
+        read_all(t, list, count);
+        return 0;
+    }
+    int error = step(t, BEGIN);
+    if (!error)
+        error = run_all(t, list, count, now_ms, forget_ms);
     if (!is_lost(t))
         (void)step(t, ROLLBACK);
     assert(is_lost(t));
+    return error;
 }
