@@ -145,9 +145,16 @@ const struct directive directives[] = {
      .help = "What all keys begin with, before a colon; at most 64 characters."},
     {"store", &type_store, NO_FIELD, .default_text = "sqlite:switchgear.db",
      .flags = DIRECTIVE_RESTART,
-     .help = "Where queued writes are kept: sqlite:FILE, on a local disk. One process owns it at a "
-             "time.",
+     .help =
+         "Where queued writes are kept: sqlite:FILE, on a local disk, which one process owns at "
+         "a time; or postgresql://…, as libpq has it, which several share.",
      .example = "sqlite:/var/lib/switchgear/switchgear.db"},
+    {"store_lease", &type_duration, TOP(store_lease_ns), S(1), S(600), "15s",
+     .flags = DIRECTIVE_RESTART,
+     .help = "With postgresql://…: which of several processes sends a service's queued writes is "
+             "settled by a lease of this length. When one dies, another goes on after it. The "
+             "same for all.",
+     .example = "15s"},
     {"store_key", &type_store_key, NO_FIELD, .flags = DIRECTIVE_RESTART,
      .help = "64 hexadecimal digits (openssl rand -hex 32): bodies and header fields of queued "
              "writes are encrypted at rest (AES-256-GCM). Several, apart by white space: the first "

@@ -5,10 +5,11 @@
 #include "config/expand.h"
 #include "config/fill.h"
 #include "config/types.h"
+#include "store/sql.h"
 
 enum { KEY_DIGITS = 64, KEYS_MAX = 8, KEY_FILE_MAX = 4096 };
 
-/* ---- store: sqlite:FILE ---------------------------------------------------- */
+/* ---- store: sqlite:FILE, postgresql://… ------------------------------------------ */
 
 static bool read_store(struct fill *f, const struct directive *d, const struct node *n,
                        void *base) {
@@ -18,9 +19,17 @@ static bool read_store(struct fill *f, const struct directive *d, const struct n
         return false;
     if (!text.len) /* what "${STORE:-}" gives: the default stays */
         return true;
-    if (bytes_starts(text, BYTES("postgresql:")) || bytes_starts(text, BYTES("postgres:")))
-        return fill_later(f, n, "a store in PostgreSQL");
-    if (!bytes_starts(text, before) || text.len == before.len || memchr(text.at, 0, text.len))
+    bool good = !memchr(text.at, 0, text.len);
+    if (good &&
+        (bytes_starts(text, BYTES("postgresql://")) || bytes_starts(text, BYTES("postgres://")))) {
+        o->store_url = fill_copy(f, text);
+        return true;
+    }
+    if (good && memmem(text.at, text.len, "://", 3)) { /* it may have a password in it */
+        report_error(f->report, n, d->type->expected, NULL, "%s: there is no such store", f->path);
+        return false;
+    }
+    if (!good || !bytes_starts(text, before) || text.len == before.len)
         return fill_wrong(f, d, n, NULL);
     o->store_file = fill_copy(f, (struct bytes){text.at + before.len, text.len - before.len});
     return true;
@@ -30,12 +39,17 @@ static void write_store(struct json_out *out, const struct directive *d, const c
                         const void *base) {
     const struct gateway_options *o = base;
     char text[4200];
-    snprintf(text, sizeof text, "sqlite:%s", o->store_file);
+    if (o->store_url)
+        sql_url_show(o->store_url, text, sizeof text);
+    else
+        snprintf(text, sizeof text, "sqlite:%s", o->store_file);
     json_key_string(out, key, text);
 }
 
 const struct directive_type type_store = {
-    "sqlite:FILE", "sqlite:FILE, such as sqlite:switchgear.db", read_store, write_store};
+    "sqlite:FILE or postgresql://…",
+    "sqlite:FILE, such as sqlite:switchgear.db, or postgresql://user@host/database", read_store,
+    write_store};
 
 /* ---- store_key --------------------------------------------------------------- */
 

@@ -343,6 +343,7 @@ void attempt_begin(struct leg *leg) {
         fail_locally(leg, os_error);
         return;
     }
+    leg->up->stream.send_until_ns = x->inner ? x->inner->send_until_ns : 0;
     bool connected = leg->up->state == UPSTREAM_HEAD;
     struct buf head;
     buf_init_fixed(&head, w->scratch, WORKER_SCRATCH);

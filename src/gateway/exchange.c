@@ -628,6 +628,17 @@ static void start(struct exchange *x) {
                                      exchange_now(x)));
 }
 
+void exchange_asked(struct exchange *x) {
+    start(x);
+}
+
+/* Where only the outbox knows whether the write would overtake others, it is asked
+ * first. */
+static void start_or_ask(struct exchange *x) {
+    if (!queueing_asks(x))
+        start(x);
+}
+
 static struct exchange *make(struct client *c, const struct http1_head *head, struct bytes raw) {
     struct worker *w = c->worker;
     struct exchange *x = exchange_get(w);
@@ -676,7 +687,7 @@ void exchange_begin(struct client *c, const struct http1_head *head, struct byte
     x->gathering =
         (caching_needs_body(x) || x->write_key.at || read_only_needs_body(x)) && !x->upload_done;
     if (!x->gathering) {
-        start(x);
+        start_or_ask(x);
         return;
     }
     invite_body(x);
@@ -794,7 +805,7 @@ static void upload_finished(struct exchange *x) {
     x->upload_paused = true; /* what follows is the next request */
     if (x->gathering) {
         x->gathering = false;
-        start(x);
+        start_or_ask(x);
         return;
     }
     if (leg->awaits_body) {

@@ -147,8 +147,9 @@ struct exchange {
     struct bytes write_key;      /* Idempotency-Key; at NULL: it may not */
     struct bytes write_lane;     /* what it must not overtake; empty: nothing */
     bool own_key;                /* the client has sent none */
+    bool behind;                 /* others wait in its lane: the outbox has said so */
     const char *queue_refusal;   /* why it could not be queued */
-    struct tier_work *question;  /* to the outbox, under way, for a request that has no leg */
+    struct tier_work *question;  /* to the outbox, under way, for a request that has no leg (yet) */
     struct token_stream *tokens; /* NULL: the answer has been none so far */
 
     struct aggregate *aggregate; /* the parts of its answer, where the route has parts */
@@ -171,6 +172,8 @@ void exchange_begin_refresh(const struct exchange *, struct cache_flight *flight
 /* A request of our own (inner.h), whose head has been parsed from `raw`. */
 void exchange_begin_inner(struct inner *, struct worker *, const struct inner_request *,
                           const struct http1_head *, struct bytes raw);
+/* The question before the call has its answer (queueing_asks()). */
+void exchange_asked(struct exchange *);
 /* One hand-off has arrived that only the memory waited for. */
 void exchange_memory_seen(struct exchange *);
 /* Bytes of the request's body. *used < len: the rest must wait

@@ -2,9 +2,12 @@
 #include "gateway/gateway.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "gateway/cache.h"
 #include "gateway/client.h"
@@ -15,6 +18,7 @@
 #include "gateway/stores.h"
 #include "gateway/worker.h"
 #include "observe/log.h"
+#include "store/sql.h"
 
 enum { CLIENT_SLOT_BITS = 16, CACHE_SHARDS = 16 };
 
@@ -84,20 +88,62 @@ void gateway_destroy(struct gateway *g) {
 
 /* ---- the store ------------------------------------------------------------------ */
 
+/* On the outbox's thread. */
+static void tell_away(const char *why) {
+    struct log_line line;
+    if (!log_begin(&line, why ? LOG_ERROR : LOG_INFO,
+                   why ? "the outbox's server is away: no write is queued, none is sent"
+                       : "the outbox's server is back"))
+        return;
+    if (why)
+        log_str(&line, "cause", why);
+    log_end(&line);
+    log_flush(); /* that thread has no loop */
+}
+
+/* Nobody else's, ever: host and process are for whoever reads the table. */
+static int name_replica(struct gateway *g) {
+    uint64_t random[2];
+    char host[40] = "";
+    if (getrandom(random, sizeof random, 0) != sizeof random)
+        return -EIO;
+    gethostname(host, sizeof host - 1);
+    snprintf(g->replica, sizeof g->replica, "%s:%d:%016" PRIx64 "%016" PRIx64, host, (int)getpid(),
+             random[0], random[1]);
+    return 0;
+}
+
+static void show_store(const struct gateway_options *o, char *out, size_t size) {
+    if (o->store_url)
+        sql_url_show(o->store_url, out, size);
+    else
+        snprintf(out, size, "%s", o->store_file);
+}
+
 static int open_outbox(struct gateway *g, const struct gateway_options *o, char *why,
                        size_t why_size) {
-    const struct outbox_options options = {.file = o->store_file, .secret = o->store_secret};
-    char cause[256];
+    const struct outbox_options options = {.file = o->store_file,
+                                           .url = o->store_url,
+                                           .secret = o->store_secret,
+                                           .tell = o->store_url ? tell_away : NULL};
+    char cause[256], shown[256];
     if (g->outbox)
         return 0;
-    int error = outbox_open(&g->outbox, &options, cause, sizeof cause);
+    int error = name_replica(g);
+    if (!error)
+        error = outbox_open(&g->outbox, &options, cause, sizeof cause);
+    show_store(o, shown, sizeof shown);
     if (error)
-        snprintf(why, why_size, "the outbox %s: %s", o->store_file, cause);
+        snprintf(why, why_size, "the outbox %s: %s", shown, cause);
+    else if (*cause)
+        tell_away(cause);
+    g->lease_ns = o->store_lease_ns;
     return error;
 }
 
 /* Before the plan is anybody's. */
 static int open_queues(struct gateway *g, struct plan *p, char *why, size_t why_size) {
+    char shown[256];
     for (uint32_t i = 0; i < p->service_count; i++) {
         struct service *s = &p->services[i];
         if (!s->queue_options)
@@ -107,8 +153,9 @@ static int open_queues(struct gateway *g, struct plan *p, char *why, size_t why_
             return error;
         s->queue = queue_get(g, s->options->name);
         if (!s->queue) {
+            show_store(p->options, shown, sizeof shown);
             snprintf(why, why_size, "what waits for %s in %s could not be read", s->options->name,
-                     p->options->store_file);
+                     shown);
             return -EIO;
         }
         queue_configure(s->queue, s->queue_options);
@@ -122,6 +169,8 @@ int gateway_open_store(struct gateway *g, char *why, size_t why_size) {
 
 void gateway_close_store(struct gateway *g) {
     queue_settle_all(g);
+    if (g->outbox)
+        queue_give_back_all(g);
     outbox_close(g->outbox);
     g->outbox = NULL;
 }

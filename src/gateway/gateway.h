@@ -54,6 +54,8 @@ struct gateway {
                                               relaxed: a count, nothing else hangs on it */
     uint64_t seed;
     struct outbox *outbox;        /* what is queued, of all services; NULL: nothing is */
+    uint64_t lease_ns;            /* where it is shared */
+    char replica[96];             /* who we are there */
     struct queue *_Atomic queues; /* a list that only grows; control thread adds (release), any
                                      thread follows it (acquire) */
 };

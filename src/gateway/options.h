@@ -320,6 +320,8 @@ struct gateway_options {
     const char *file;         /* where it came from */
     uint32_t workers;         /* never 0 */
     const char *store_file;   /* what must last, in SQLite; default switchgear.db */
+    const char *store_url;    /* postgresql://… in place of it; NULL: none */
+    uint64_t store_lease_ns;  /* default 15 s */
     const char *store_secret; /* one or more of 64 hexadecimal digits: content is sealed;
                                  NULL: it is not */
     uint64_t cache_bytes;     /* memory store of all services; default 64 MiB */

@@ -76,6 +76,10 @@ bool queue_is_behind(struct queue *q, struct bytes name) {
     return behind;
 }
 
+bool queue_is_shared(const struct queue *q) {
+    return q->lease.shared;
+}
+
 void queue_leave(struct queue *q, struct queue_lane *lane, uint64_t bytes, uint64_t *count) {
     pthread_mutex_lock(&q->lock);
     q->stats.entries--;
@@ -142,13 +146,26 @@ static void count(struct queue *q, enum queue_result result) {
     pthread_mutex_unlock(&q->lock);
 }
 
+/* It is the holder's of the lease, who lists it; perhaps that is us. */
+static void leave_to_all(struct queue *q, struct queue_write *w) {
+    queue_leave(q, w->lane, w->bytes, &q->stats.accepted);
+    pthread_mutex_lock(&q->lock);
+    q->elsewhere.entries++;
+    q->elsewhere.bytes += w->bytes;
+    pthread_mutex_unlock(&q->lock);
+    free(w);
+    queue_wake(q);
+}
+
 /* On the outbox's thread, in the order of the sequence numbers: so the home
  * worker gets them in that order too. */
 static void on_appended(struct outbox_op *op) {
     struct queue_ticket *t = container_of(op, struct queue_ticket, op);
     struct queue_write *w = t->write;
     enum queue_result result = result_of(op->error);
-    if (result == QUEUE_ACCEPTED) {
+    if (result == QUEUE_ACCEPTED && t->queue->lease.shared) {
+        leave_to_all(t->queue, w);
+    } else if (result == QUEUE_ACCEPTED) {
         count(t->queue, result);
         w->replay.sequence = op->entry.sequence;
         w->accepted_ms = op->entry.accepted_ms;
@@ -167,7 +184,8 @@ static enum queue_result reserve(struct queue *q, struct queue_write *w, struct 
     const struct queue_options *o = &q->options;
     if (w->bytes > o->body_max + WORKER_SCRATCH)
         result = QUEUE_TOO_LARGE;
-    else if (q->stats.entries >= o->max_entries || q->stats.bytes + w->bytes > o->max_bytes)
+    else if (q->stats.entries + q->elsewhere.entries >= o->max_entries ||
+             q->stats.bytes + q->elsewhere.bytes + w->bytes > o->max_bytes)
         result = QUEUE_FULL;
     else if (!(w->lane = enter_lane(q, lane)))
         result = QUEUE_STORE_FAILED;
@@ -258,8 +276,7 @@ static void tell(struct queue_command *c, int error) {
     io_post(c->io, &c->task);
 }
 
-/* What an entry of the outbox is here. NULL: no memory. Any thread. */
-static struct queue_write *make_write(struct queue *q, const struct outbox_entry *e) {
+struct queue_write *queue_make_write(struct queue *q, const struct outbox_entry *e) {
     struct queue_write *w = calloc(1, sizeof *w);
     if (!w)
         return NULL;
@@ -293,8 +310,11 @@ static struct queue *find(struct gateway *g, struct bytes service) {
 static void on_retried(struct outbox_op *op) {
     struct queue_command *c = container_of(op, struct queue_command, op);
     struct queue *q = op->error ? NULL : find(c->gateway, op->entry.service);
-    struct queue_write *w = q ? make_write(q, &op->entry) : NULL;
-    if (w)
+    bool shared = q && q->lease.shared;
+    struct queue_write *w = q && !shared ? queue_make_write(q, &op->entry) : NULL;
+    if (shared)
+        queue_wake(q);
+    else if (w)
         queue_send_home(w); /* else it waits in the outbox for the next start */
     tell(c, op->error);
 }
@@ -353,6 +373,9 @@ const char *queue_service(const struct queue *q) {
 void queue_read(struct queue *q, struct queue_stats *out) {
     pthread_mutex_lock(&q->lock);
     *out = q->stats;
+    out->entries += q->elsewhere.entries;
+    out->bytes += q->elsewhere.bytes;
+    out->shared = q->lease.shared;
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -377,7 +400,7 @@ static int load(struct queue *q, struct list *into) {
         error = outbox_do(q->gateway->outbox, &op);
         found = error ? 0 : op.count;
         for (uint32_t i = 0; !error && i < found; i++) {
-            struct queue_write *w = make_write(q, &op.found[i]);
+            struct queue_write *w = queue_make_write(q, &op.found[i]);
             after = op.found[i].sequence;
             if (w)
                 list_push_back(into, &w->link);
@@ -412,7 +435,8 @@ static struct queue *create(struct gateway *g, const char *service) {
     q->home = (uint32_t)(hash_of(q, bytes_of(service)) % g->worker_count);
     pthread_mutex_init(&q->lock, NULL);
     queue_replay_init(q, g->seed);
-    bool good = q->service && load(q, &waiting) == 0;
+    queue_lease_init(q);
+    bool good = q->service && (q->lease.shared || load(q, &waiting) == 0);
     while ((l = list_pop_front(&waiting))) {
         struct queue_write *w = container_of(l, struct queue_write, link);
         if (good)

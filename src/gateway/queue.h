@@ -18,6 +18,10 @@
  * on its very first try already. So a write of which nobody knows whether the
  * service has seen it can be sent again to a service that heeds the key.
  *
+ * In an outbox that several processes share, one of them sends a service's writes
+ * (queue_lease.c); the others only append. Whether a lane has a backlog is then
+ * known to the outbox alone (OUTBOX_BEHIND), and so it is asked.
+ *
  * Threads: replays of a service run on one worker, its home. Accepting, and
  * looking whether a lane has a backlog, from any worker; the counters and lanes
  * stand under a lock. A queue lives as long as the gateway, across reloads. */
@@ -75,6 +79,8 @@ struct queue_stats {
     uint64_t refused_full, refused_too_large, key_reused, store_failed;
     uint64_t attempts, failed_attempts;
     int64_t oldest_ms; /* accepted, since 1970; 0: none */
+    bool shared;       /* the outbox is: `entries` and `bytes` are those of all, about */
+    bool sends;        /* and it is this process that sends */
 };
 
 /* By the service's name, made at the first call. Control thread. What the outbox
@@ -89,11 +95,15 @@ const char *queue_service(const struct queue *);
 void queue_read(struct queue *, struct queue_stats *);
 /* All workers have stopped, and the outbox is about to be closed. */
 void queue_settle_all(struct gateway *);
+/* All workers have stopped: others may send. Blocks. */
+void queue_give_back_all(struct gateway *);
 /* All workers have stopped, and the outbox is closed. */
 void queue_destroy_all(struct gateway *);
 
-/* Whether writes of this lane wait. Any thread. */
+/* Whether writes of this lane wait, as far as is known here. Any thread. */
 bool queue_is_behind(struct queue *, struct bytes lane);
+/* Whether others may know of more. */
+bool queue_is_shared(const struct queue *);
 
 /* Copies what is in the request. NULL: no memory. On success done() comes later,
  * also for refusals. Any worker; `io` is its loop. */

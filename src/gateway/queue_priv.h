@@ -1,7 +1,8 @@
 /* queue_priv.h - the layout of a queue, for its own files.
  *
  * queue.c takes writes in, from any thread; on the home worker, queue_replay.c
- * decides which go, and queue_send.c sends them. */
+ * decides which go, queue_send.c sends them, and queue_lease.c knows whether they
+ * are this process's to send. */
 #ifndef SWG_GATEWAY_QUEUE_PRIV_H
 #define SWG_GATEWAY_QUEUE_PRIV_H
 
@@ -38,6 +39,22 @@ struct queue_write {
     bool alone; /* it is not sent in a batch any more */
 };
 
+/* Where the outbox is shared. The home worker's, but for `shared`. */
+struct queue_lease {
+    bool shared; /* set once; else nothing of this is used, and the writes are ours */
+    bool begun, held, asking;
+    uint32_t term;               /* how often we have had it */
+    uint64_t asked_ns, until_ns; /* of gateway_now() */
+    struct io_timer renew, end;
+    struct outbox_op ask;
+    /* following, while it is held */
+    bool listing, again;
+    uint32_t listed_term;
+    uint64_t after; /* the last sequence number seen */
+    struct io_timer follow;
+    struct outbox_op list;
+};
+
 struct queue {
     struct queue *next; /* gateway->queues; set once */
     struct gateway *gateway;
@@ -49,12 +66,17 @@ struct queue {
     struct queue_options options; /* of the plan in force; no pointers of it are used */
     struct queue_stats stats;
     bool wakes; /* wake_task is on its way */
+    struct {
+        uint64_t entries, bytes; /* in a shared outbox, beside those in `stats`; about */
+    } elsewhere;
 
     /* the home worker's */
     struct swg__replay replay;
     struct queue_write *by_sequence[WRITE_BUCKETS];
     struct list writes;    /* in order of acceptance */
+    struct list shipments; /* requests under way, or about to be */
     struct list unsettled; /* deliveries of which the outbox does not know yet; queue_send.c */
+    struct queue_lease lease;
     struct io_timer timer;
     struct io_task wake_task;
     bool started, running, again;
@@ -69,7 +91,14 @@ struct worker *queue_home(const struct queue *);
  * the statistics that is to be raised, or NULL. */
 void queue_leave(struct queue *, struct queue_lane *, uint64_t bytes, uint64_t *count);
 
+/* What an entry of the outbox is here. NULL: no memory. Any thread. */
+struct queue_write *queue_make_write(struct queue *, const struct outbox_entry *);
+
 /* ---- queue_replay.c ---- */
+
+/* An entry that was listed, unless it is here already. False: no memory. Home
+ * worker; queue_run() follows. */
+bool queue_take_in(struct queue *, const struct outbox_entry *);
 
 /* A write that the outbox has; posted to the home worker, in order. */
 void queue_send_home(struct queue_write *);
@@ -95,5 +124,16 @@ void queue_settle(struct queue_write *, enum outbox_state, const char *note);
 void queue_settle_rest(struct queue *);
 /* Nothing is sent any more: the process ends. */
 bool queue_has_ended(const struct queue *);
+/* Cuts off what is under way; nobody is told what came of it. */
+void queue_recall(struct queue *);
+
+/* ---- queue_lease.c: home worker ---- */
+
+/* Before the first wake; control thread. */
+void queue_lease_init(struct queue *);
+/* Something was appended, or the process begins. */
+void queue_lease_look(struct queue *);
+/* Whether the writes are this process's to send, at this moment. */
+bool queue_may_send(const struct queue *);
 
 #endif

@@ -54,9 +54,7 @@ static uint64_t expiry_of(const struct queue_write *w, uint64_t now_ns) {
     return left_ms > 0 ? now_ns + SWG_MS((uint64_t)left_ms) : now_ns;
 }
 
-static void on_added(struct io_task *task) {
-    struct queue_write *w = container_of(task, struct queue_write, task);
-    struct queue *q = w->queue;
+static void add(struct queue *q, struct queue_write *w) {
     uint64_t now = io_now(queue_home(q)->io);
     struct queue_write **at = bucket(q, w->replay.sequence);
     w->next = *at;
@@ -64,7 +62,21 @@ static void on_added(struct io_task *task) {
     list_push_back(&q->writes, &w->link);
     swg__replay_add(&q->replay, &w->lane->replay, &w->replay, w->replay.sequence, expiry_of(w, now),
                     now);
-    queue_run(q);
+}
+
+static void on_added(struct io_task *task) {
+    struct queue_write *w = container_of(task, struct queue_write, task);
+    add(w->queue, w);
+    queue_run(w->queue);
+}
+
+bool queue_take_in(struct queue *q, const struct outbox_entry *e) {
+    if (find(q, e->sequence)) /* still being loaded, from when the lease was lost */
+        return true;
+    struct queue_write *w = queue_make_write(q, e);
+    if (w)
+        add(q, w);
+    return w != NULL;
 }
 
 void queue_send_home(struct queue_write *w) {
@@ -105,6 +117,14 @@ void queue_drop(struct queue_command *c) {
     struct queue *q = c->queue;
     uint64_t now = io_now(queue_home(q)->io);
     struct queue_write *w = find(q, c->op.entry.sequence);
+    bool elsewhere = !w && q->lease.shared && q->gateway->outbox;
+    if (elsewhere) {
+        c->op.verb = OUTBOX_SETTLE;
+        c->op.entry.state = OUTBOX_DROPPED;
+        c->op.done = on_dropped;
+        outbox_submit(q->gateway->outbox, &c->op);
+        return;
+    }
     if (!w || w->replay.out || !q->gateway->outbox) {
         tell(c, !w ? -ENOENT : w->replay.out ? -EBUSY : -ESHUTDOWN);
         return;
@@ -140,11 +160,28 @@ static enum swg__replay_gate gate_of(const struct service *s, uint64_t now_ns, u
     return SWG__GATE_SHUT;
 }
 
+/* They are another's to send. Those that are being loaded go when that is over. */
+static void forget_all(struct queue *q, uint64_t now_ns) {
+    for (struct list *l = q->writes.next, *next; l != &q->writes; l = next) {
+        struct queue_write *w = container_of(l, struct queue_write, link);
+        next = l->next;
+        if (w->replay.out)
+            continue;
+        swg__replay_remove(&q->replay, &w->replay, now_ns);
+        queue_forget(q, w, NULL);
+    }
+}
+
 static void run(struct queue *q) {
     struct worker *home = queue_home(q);
     uint64_t now = io_now(home->io), wake = SWG_NEVER, look = SWG_NEVER;
     struct swg__replay_write *w;
     io_timer_clear(home->io, &q->timer);
+    if (!queue_may_send(q)) {
+        if (!q->lease.held)
+            forget_all(q, now);
+        return;
+    }
     if (queue_has_ended(q))
         return;
     worker_catch_up(home);
@@ -189,6 +226,7 @@ static void on_wake(struct io_task *task) {
     q->wakes = false;
     configure(&q->replay, &q->options);
     pthread_mutex_unlock(&q->lock);
+    queue_lease_look(q);
     queue_run(q);
 }
 
@@ -206,6 +244,7 @@ void queue_wake(struct queue *q) {
 void queue_replay_init(struct queue *q, uint64_t seed) {
     swg__replay_init(&q->replay, NULL, seed);
     list_init(&q->writes);
+    list_init(&q->shipments);
     list_init(&q->unsettled);
     io_timer_init(&q->timer, on_timer);
 }

@@ -46,6 +46,7 @@ struct delivery {
 
 /* One request. */
 struct shipment {
+    struct list link; /* queue->shipments */
     struct queue *queue;
     struct inner inner;
     struct plan *plan; /* held, for the options */
@@ -256,6 +257,7 @@ static void conclude(struct delivery *d, enum swg__replay_result result, uint64_
 }
 
 static void free_shipment(struct shipment *s) {
+    list_remove(&s->link);
     plan_release(s->plan);
     free(s);
 }
@@ -319,8 +321,11 @@ static void send_request(struct shipment *s, struct bytes fields, struct bytes b
                                     .fields = fields,
                                     .body = body,
                                     .verbatim = true};
-    s->inner = (struct inner){
-        .done = on_answer, .body_max = s->batch ? BATCH_ANSWER_KEPT : ANSWER_KEPT, .once = true};
+    s->inner =
+        (struct inner){.done = on_answer,
+                       .body_max = s->batch ? BATCH_ANSWER_KEPT : ANSWER_KEPT,
+                       .once = true,
+                       .send_until_ns = s->queue->lease.shared ? s->queue->lease.until_ns : 0};
     inner_begin(&s->inner, queue_home(s->queue), &r);
 }
 
@@ -387,15 +392,58 @@ static void give_up(struct shipment *s) {
     queue_run(q);
 }
 
+void queue_recall(struct queue *q) {
+    for (struct list *l = q->shipments.next, *next; l != &q->shipments; l = next) {
+        struct shipment *s = container_of(l, struct shipment, link);
+        next = l->next;
+        if (s->loading)
+            continue; /* it is looked again when it is loaded */
+        inner_cancel(&s->inner);
+        for (uint32_t i = 0; i < s->count; i++)
+            conclude(s->items[i], SWG__REPLAY_NOT_SENT, 0);
+        free_shipment(s);
+    }
+}
+
+/* In a shared outbox somebody else may have dropped it, or put it back as another. */
+static bool is_stale(const struct delivery *d) {
+    return d->queue->lease.shared &&
+           (d->op.error == -ENOENT || (!d->op.error && d->op.entry.state != OUTBOX_QUEUED));
+}
+
+/* True: some were, and the shipment has been given up. */
+static bool drop_stale(struct shipment *s) {
+    struct queue *q = s->queue;
+    bool any = false;
+    for (uint32_t i = 0; i < s->count; i++)
+        any |= is_stale(s->items[i]);
+    for (uint32_t i = 0; any && i < s->count; i++) {
+        struct queue_write *w = s->items[i]->write;
+        bool stale = is_stale(s->items[i]);
+        conclude(s->items[i], SWG__REPLAY_NOT_SENT, 0);
+        if (!stale)
+            continue;
+        swg__replay_remove(&q->replay, &w->replay, now_of(q));
+        queue_forget(q, w, NULL);
+    }
+    if (any) {
+        free_shipment(s);
+        queue_run(q);
+    }
+    return any;
+}
+
 static void on_loaded(struct outbox_op *op) {
     struct delivery *d = container_of(op, struct delivery, op);
     struct shipment *s = d->shipment;
     if (--s->loading)
         return;
     bool failed = false;
+    if (drop_stale(s))
+        return;
     for (uint32_t i = 0; i < s->count; i++)
         failed |= s->items[i]->op.error != 0;
-    if (failed || queue_has_ended(s->queue)) {
+    if (failed || queue_has_ended(s->queue) || !queue_may_send(s->queue)) {
         give_up(s);
     } else if (s->count > 1) {
         send_batch(s);
@@ -447,6 +495,7 @@ void queue_ship(struct queue *q, struct queue_write *w, const struct service *se
     uint32_t room = o && !w->alone ? o->batch_max : 1; /* no options: no queue tier any more */
     struct shipment *s = calloc(1, sizeof *s + room * sizeof s->items[0]);
     if (s) {
+        list_push_back(&q->shipments, &s->link);
         s->queue = q;
         s->plan = plan_hold(service->plan);
         s->options = o;

@@ -9,6 +9,9 @@
 void queueing_begin(struct exchange *);
 /* Bytes of the body that are kept. */
 size_t queueing_body_max(const struct exchange *);
+/* The request is here, its call not begun: whether that must wait until the outbox
+ * has said if writes before this one are waiting. True: exchange_asked() comes. */
+bool queueing_asks(struct exchange *);
 /* The call is about to begin: whether writes before this one are waiting. */
 bool queueing_is_behind(struct exchange *);
 

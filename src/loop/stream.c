@@ -36,6 +36,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "loop/loop_priv.h"
@@ -98,6 +99,7 @@ static void begin(struct io *io, struct io_stream *s, int fd, uint32_t flags) {
     s->pending = NULL;
     s->pending_len = s->pending_off = s->pending_size = 0;
     s->error = 0;
+    s->send_until_ns = 0;
     list_init(&s->ready);
 }
 
@@ -222,6 +224,15 @@ static ssize_t send_pieces(struct loop *loop, int fd, const struct iovec *iov, i
     return n;
 }
 
+/* On a fresh clock: the turn may have begun long ago, if the process was stopped. */
+static bool is_too_late(const struct io_stream *s) {
+    struct timespec t;
+    if (!s->send_until_ns)
+        return false;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec >= s->send_until_ns;
+}
+
 /* Room for `more` bytes after what is pending. */
 static int reserve(struct io_stream *s, size_t more) {
     size_t kept = io_pending(s);
@@ -283,6 +294,10 @@ int loop_stream_send(struct io_stream *s, const struct iovec *iov, int count) {
         return 0;
     if ((s->flags & CONNECTING) || io_pending(s))
         return keep(s, iov, count, 0, total);
+    if (is_too_late(s)) {
+        fail_sending(s, ETIMEDOUT);
+        return 0;
+    }
     while (!iov->iov_len) { /* so that the first piece has something to send */
         iov++;
         count--;
@@ -334,6 +349,10 @@ void loop_stream_shut(struct io_stream *s) {
  * taken wholly or cannot be: nothing waits any more. */
 static bool flush(struct loop *loop, struct io_stream *s) {
     bool more;
+    if (io_pending(s) && is_too_late(s)) {
+        fail_sending(s, ETIMEDOUT);
+        return false;
+    }
     ssize_t n = send_bytes(loop, s->fd, s->pending + s->pending_off, io_pending(s), &more);
     if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
         fail_sending(s, errno);

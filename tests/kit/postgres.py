@@ -65,14 +65,14 @@ class Postgres:
     def url(self, port=None, user="test", more=""):
         return f"postgresql://{user}@127.0.0.1:{port or self.port}/postgres{more}"
 
-    def connect(self):
-        connection = psycopg2.connect(self.url(), connect_timeout=10)
+    def connect(self, database="postgres"):
+        connection = psycopg2.connect(self.url(), dbname=database, connect_timeout=10)
         connection.autocommit = True
         return connection
 
-    def run(self, text, *values):
+    def run(self, text, *values, database="postgres"):
         """Rows, or nothing where there are none."""
-        connection = self.connect()
+        connection = self.connect(database)
         try:
             with connection.cursor() as cursor:
                 cursor.execute(text, values or None)

@@ -77,7 +77,74 @@ bool queueing_is_behind(struct exchange *x) {
     if (!x->write_key.at)
         return false;
     read_lane(x);
-    return queue_is_behind(x->service->queue, x->write_lane.len ? x->write_lane : x->write_key);
+    return x->behind ||
+           queue_is_behind(x->service->queue, x->write_lane.len ? x->write_lane : x->write_key);
+}
+
+/* ---- a question to the outbox --------------------------------------------------------- */
+
+struct question {
+    struct tier_work work;
+    struct exchange *x; /* NULL: gone */
+    struct outbox_op op;
+};
+
+static void forget(struct tier_work *work) {
+    container_of(work, struct question, work)->x = NULL;
+}
+
+/* NULL: no memory. The op is to be filled in and submitted. */
+static struct question *make_question(struct exchange *x, enum outbox_verb verb,
+                                      void (*done)(struct outbox_op *)) {
+    struct question *q = calloc(1, sizeof *q);
+    if (!q)
+        return NULL;
+    q->work.cancel = forget;
+    q->x = x;
+    x->question = &q->work;
+    outbox_op_init(&q->op, verb, x->worker->io, done);
+    return q;
+}
+
+static void end_question(struct question *q) {
+    outbox_op_free(&q->op);
+    free(q);
+}
+
+/* An outbox that cannot tell counts as a backlog: order is what was asked for. The
+ * tier then says why it could not take the write. */
+static void on_behind(struct outbox_op *op) {
+    struct question *q = container_of(op, struct question, op);
+    struct exchange *x = q->x;
+    bool behind = op->error || op->count;
+    end_question(q);
+    if (!x)
+        return;
+    x->question = NULL;
+    x->behind = behind;
+    exchange_asked(x);
+}
+
+bool queueing_asks(struct exchange *x) {
+    const struct queue *queue = x->service->queue;
+    struct outbox *outbox = x->worker->gateway->outbox;
+    if (!x->write_key.at || !outbox || !queue_is_shared(queue) || queueing_is_behind(x) ||
+        !x->write_lane.len)
+        return false;
+    /* the op points to the request, which may go before the answer */
+    struct question *q = make_question(x, OUTBOX_BEHIND, on_behind);
+    const char *lane = q ? arena_copy(&q->op.memory, x->write_lane) : NULL;
+    if (!lane) {
+        if (q)
+            end_question(q);
+        x->question = NULL;
+        x->behind = true;
+        return false;
+    }
+    q->op.entry.lane = (struct bytes){lane, x->write_lane.len};
+    q->op.entry.service = bytes_of(queue_service(queue));
+    outbox_submit(outbox, &q->op);
+    return true;
 }
 
 /* ---- the answer --------------------------------------------------------------------- */
@@ -246,16 +313,6 @@ const char *queueing_refusal(const struct exchange *x) {
 
 /* ---- what became of it ------------------------------------------------------------------ */
 
-struct question {
-    struct tier_work work;
-    struct exchange *x; /* NULL: gone */
-    struct outbox_op op;
-};
-
-static void forget(struct tier_work *work) {
-    container_of(work, struct question, work)->x = NULL;
-}
-
 static void on_found(struct outbox_op *op) {
     struct question *q = container_of(op, struct question, op);
     struct exchange *x = q->x;
@@ -268,8 +325,7 @@ static void on_found(struct outbox_op *op) {
                     "There is no write with this id, or it was carried out a long time ago.");
     else if (x)
         reply_error(x, 503, "queue_store_failed", "The outbox cannot be read at the moment.");
-    outbox_op_free(op);
-    free(q);
+    end_question(q);
 }
 
 static bool is_id(struct bytes id) {
@@ -291,15 +347,11 @@ bool queueing_status(struct exchange *x) {
         return true;
     }
     struct bytes id = {path.at + before.len, path.len - before.len};
-    struct question *q = is_id(id) ? calloc(1, sizeof *q) : NULL;
+    struct question *q = is_id(id) ? make_question(x, OUTBOX_FIND, on_found) : NULL;
     if (!q) {
         reply_error(x, 404, "no_such_write", "There is no write with this id.");
         return true;
     }
-    q->work.cancel = forget;
-    q->x = x;
-    x->question = &q->work;
-    outbox_op_init(&q->op, OUTBOX_FIND, x->worker->io, on_found);
     memcpy(q->op.entry.id, id.at, OUTBOX_ID_LEN);
     outbox_submit(outbox, &q->op);
     return true;
