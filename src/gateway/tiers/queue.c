@@ -39,10 +39,9 @@ static struct bytes make_key(struct exchange *x) {
         return (struct bytes){0};
     clock_gettime(CLOCK_REALTIME, &t);
     uint64_t ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-    return bytes_of(arena_printf(&x->arena, "%012llx%04llx%016llx",
-                                 (unsigned long long)(ms & 0xffffffffffff),
-                                 (unsigned long long)(random[0] & 0xffff),
-                                 (unsigned long long)random[1]));
+    return bytes_of(
+        arena_printf(&x->arena, "%012llx%04llx%016llx", (unsigned long long)(ms & 0xffffffffffff),
+                     (unsigned long long)(random[0] & 0xffff), (unsigned long long)random[1]));
 }
 
 void queueing_begin(struct exchange *x) {

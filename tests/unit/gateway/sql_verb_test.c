@@ -81,8 +81,8 @@ static void these_write(void **state) {
                                         "--\nINSERT INTO t",
                                         "select/**/1;insert into t",
                                         "\xff\xfe SELECT 1",
-        "SELECT 1 # 2; DROP TABLE t",
-        "SELECT 1--1; DROP TABLE t",
+                                        "SELECT 1 # 2; DROP TABLE t",
+                                        "SELECT 1--1; DROP TABLE t",
                                         NULL};
     each(texts, false);
 }

@@ -150,8 +150,7 @@ static void json_stays_json(void **state) {
     gives(TEMPLATE_JSON, "[\"{{query.x}}\"]", BYTES("\",\"admin\":\"1"),
           "[\"\\\",\\\"admin\\\":\\\"1\"]");
     gives(TEMPLATE_JSON, "[\"a {{query.x}}\"]", BYTES("\\\"\n\0"), "[\"a \\\\\\\"\\n\\u0000\"]");
-    gives(TEMPLATE_JSON, "[\"{{query.x}}\"]", BYTES("\xff\xc0\xaf"),
-          "[\"\\ufffd\\ufffd\\ufffd\"]");
+    gives(TEMPLATE_JSON, "[\"{{query.x}}\"]", BYTES("\xff\xc0\xaf"), "[\"\\ufffd\\ufffd\\ufffd\"]");
 }
 
 static void markup_stays_text(void **state) {
