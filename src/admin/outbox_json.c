@@ -146,6 +146,8 @@ void outbox_write_queue(struct json_out *j, struct queue *q, uint32_t dead_lette
     json_key_uint(j, "in_flight", s.out);
     key_unix_ms(j, "oldest_at", s.oldest_ms);
     json_key_uint(j, "dead_letters", dead_letters);
+    if (s.shared)
+        json_key_bool(j, "sends", s.sends);
     json_key_object(j, "since_start");
     json_key_uint(j, "accepted", s.accepted);
     json_key_uint(j, "repeated", s.repeated);

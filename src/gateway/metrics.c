@@ -94,6 +94,9 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
     X(OUTBOX_OLDEST, GAUGE, "outbox_oldest_age_seconds", "seconds",                                \
       "How long the oldest of them waits.", SERVICE)                                               \
     X(OUTBOX_OUT, GAUGE, "outbox_in_flight", NULL, "Queued writes that are being sent.", SERVICE)  \
+    X(OUTBOX_LEASE, GAUGE, "outbox_lease_held", NULL,                                              \
+      "Whether this process sends the queued writes, where several share the store (1, 0).",       \
+      SERVICE)                                                                                     \
     X(OUTBOX_ACCEPTED, COUNTER, "outbox_accepted_total", NULL,                                     \
       "Writes promised: they are on stable storage.", SERVICE)                                     \
     X(OUTBOX_REFUSED, COUNTER, "outbox_refused_total", NULL, "Writes that could not be promised.", \
@@ -524,6 +527,8 @@ static void emit_queue(struct collector *c, struct queue *q) {
     metrics_emit(c->scrape, c->all->family[FAMILY_OUTBOX_OLDEST], (const char *[]){name},
                  age_s(s.oldest_ms));
     emit(c, FAMILY_OUTBOX_OUT, (const char *[]){name}, s.out);
+    if (s.shared)
+        emit(c, FAMILY_OUTBOX_LEASE, (const char *[]){name}, s.sends);
     emit(c, FAMILY_OUTBOX_ACCEPTED, (const char *[]){name}, s.accepted);
     const struct {
         int family;

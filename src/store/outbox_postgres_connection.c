@@ -22,7 +22,7 @@
 enum { VERSION = 1, KEYWORDS_MAX = 16 };
 
 static const char settings[] =
-    "SET lock_timeout = '4s'; SET statement_timeout = '8s'; SET client_encoding = 'UTF8';"
+    "SET lock_timeout = '3s'; SET statement_timeout = '5s'; SET client_encoding = 'UTF8';"
     "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;"
     "SET tcp_user_timeout = '10s';"
     "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') "
