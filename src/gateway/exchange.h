@@ -176,15 +176,44 @@ void exchange_begin_inner(struct inner *, struct worker *, const struct inner_re
 void exchange_asked(struct exchange *);
 /* One hand-off has arrived that only the memory waited for. */
 void exchange_memory_seen(struct exchange *);
+/* The client went away. */
+void exchange_cancel(struct exchange *);
+/* The client has taken all that was pending for it. */
+void exchange_client_drained(struct exchange *);
+/* The call begins; or, where only the outbox knows whether the write would
+ * overtake others, that is asked first. */
+void exchange_start(struct exchange *);
+/* The answer has gone to the client as far as it will; ends the exchange. */
+void exchange_finish(struct exchange *, bool whole);
+
+/* ---- upload.c ---- */
+
 /* Bytes of the request's body. *used < len: the rest must wait
  * (client_resume_upload() tells). False: the client is gone. */
 bool exchange_upload(struct exchange *, const char *data, size_t len, size_t *used);
 /* The body is read from the client again. */
 void exchange_upload_resumed(struct exchange *);
-/* The client went away. */
-void exchange_cancel(struct exchange *);
-/* The client has taken all that was pending for it. */
-void exchange_client_drained(struct exchange *);
+/* Its body is not what it should be: an answer that says so, and the end. */
+void exchange_upload_broken(struct exchange *, int status, const char *reason,
+                            const char *sentence);
+
+/* ---- exchange_time.c ---- */
+
+/* Arms the timer for the earliest of all legs' wishes and the idle limits. */
+void exchange_set_timer(struct exchange *);
+void exchange_on_timer(struct io_timer *);
+/* The client's pace counts while it is the client that is waited for. */
+void exchange_keep_pace(struct exchange *);
+
+/* ---- leg.c ---- */
+
+void leg_init(struct leg *, struct exchange *, struct leg *parent, struct service *);
+/* Ends the legs below: the tier that they are is given up. */
+void leg_cancel_below(struct leg *);
+/* The body that its tier waits for is here, or as much of it as is kept. */
+void leg_body_came(struct leg *);
+/* Who has asked whether to send the body is told to, by us. */
+void exchange_invite_body(struct exchange *);
 /* Carries out what a leg's call said; may finish the exchange. */
 void leg_run(struct leg *, struct swg_step);
 /* Looks into the cache, for the first time or after a wait. */
@@ -196,12 +225,13 @@ void leg_abandon(struct leg *);
 /* A tier of this leg has answered: its call and those above it are over. Legs
  * above may hold connections, which are closed. */
 void leg_answered_by_tier(struct leg *);
-/* The answer has gone to the client as far as it will; ends the exchange. */
-void exchange_finish(struct exchange *, bool whole);
-/* Arms the timer for the earliest of all legs' wishes and the idle limits. */
-void exchange_set_timer(struct exchange *);
 /* Bulkhead grants come here, from any thread. */
 void exchange_on_grant(struct swg_waiter *);
+
+/* A dry run: everything as it would be, and nothing done. */
+static inline bool exchange_is_rehearsal(const struct exchange *x) {
+    return x->inner && x->inner->dry;
+}
 
 static inline uint64_t exchange_now(const struct exchange *x) {
     return io_now(x->worker->io);
