@@ -9,33 +9,36 @@ PACKAGES_BUILD := gcc meson ninja-build pkg-config libfyaml-dev libjansson-dev l
 PACKAGES_TEST  := clang libclang-rt-14-dev clang-format clang-tidy llvm python3-pytest python3-pytest-xdist \
                   python3-httpx python3-h11 python3-websockets prometheus nginx-light haproxy curl \
                   chromium cmake g++ groff spin libuv1-dev libcurl4-openssl-dev \
-                  libhiredis-dev postgresql redis-server python3-psycopg2 nodejs npm
+                  postgresql redis-server python3-psycopg2
+# A nodejs from elsewhere brings its npm along, and Debian's would not go with it.
+PACKAGES_NODE  := $(shell command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm)
 PACKAGES_STORE := postgresql python3-psycopg2
 PYTEST  := /usr/bin/python3 -m pytest
 
-.PHONY: all run example-store example-ecommerce-ai example-ecommerce-ai-postgres test bench bench-faults soak docs install uninstall clean help format lint deps deps-test
+.PHONY: all run example-store example-ecommerce-ai example-ecommerce-ai-postgres test bench \
+        bench-faults soak docs install uninstall clean help format lint deps deps-test
 
 all: deps
 	@scripts/build $(BUILD)
 
 help:
 	@echo "make               build build/switchgear"
-	@echo "make run           build, and start the demo: gateway, services, status page"
-	@echo "make example-store  a whole system to break: payments, e-mails, PostgreSQL, rates"
-	@echo "make example-ecommerce-ai  another: a shop's seven AI services, and what stands in for them"
+	@echo "make run                            build, and start the demo: gateway, services, status page"
+	@echo "make example-store                  a whole system to break: payments, e-mails, PostgreSQL, rates"
+	@echo "make example-ecommerce-ai           another: a shop's seven AI services, and what stands in for them"
 	@echo "make example-ecommerce-ai-postgres  the same on PostgreSQL"
-	@echo "make test          every test suite, also under sanitizers; ends with the counts"
-	@echo "make bench         speed: of the engine, and as ratios to HAProxy and nginx in the same run"
-	@echo "make bench-faults  what happens to clients while an upstream is killed, hung, slow …"
-	@echo "make soak          the long proofs"
-	@echo "make docs          writes the reference pages from the program's own tables"
-	@echo "make install       PREFIX=/usr/local DESTDIR= ; make uninstall takes it away"
+	@echo "make test                           every test suite, also under sanitizers; ends with the counts"
+	@echo "make bench                          speed: of the engine, and as ratios to HAProxy and nginx in the same run"
+	@echo "make bench-faults                   what happens to clients while an upstream is killed, hung, slow …"
+	@echo "make soak                           the long proofs"
+	@echo "make docs                           writes the reference pages from the program's own tables"
+	@echo "make install                        PREFIX=/usr/local DESTDIR= ; make uninstall takes it away"
 
 deps:
 	@scripts/install-packages $(PACKAGES_BUILD)
 
 deps-test: deps
-	@scripts/install-packages $(PACKAGES_TEST)
+	@scripts/install-packages $(PACKAGES_TEST) $(PACKAGES_NODE)
 
 run: all
 	@exec $(BUILD)/switchgear demo
