@@ -68,7 +68,7 @@ class Ledger:
             return 422, {"error": "this Idempotency-Key came with another request before"}
         if seen:
             return 201, json.loads(seen[1])
-        account = request.get("account")
+        account = request["account"]
         number = self.db.execute("INSERT INTO effect (account, request) VALUES (?, ?)",
                                  [account, json.dumps(request)]).lastrowid
         answer = {"number": number, "account": account}
@@ -141,10 +141,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not key:
             return 400, {"error": "an Idempotency-Key is needed"}
         try:
-            if body is None or not isinstance(json.loads(body), dict):
+            request = json.loads(body or b"")
+            if not isinstance(request, dict) or not isinstance(request.get("account"), str):
                 raise ValueError
-        except ValueError:
-            return 400, {"error": "a JSON object is expected"}
+        except (ValueError, RecursionError):
+            return 400, {"error": "a JSON object with an account is expected"}
         return self.server.ledger.once(key, body)
 
     def do_GET(self):

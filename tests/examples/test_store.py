@@ -418,6 +418,8 @@ def test_the_receiver_keeps_its_word(store):
         return shop.ask("/", body, *headers, where="STORE_PAYMENTS")
 
     assert send({"account": "a"}).status == 400
+    for wrong in ({}, {"account": {}}, {"account": 1}, [], "a"):
+        assert send(wrong, "Idempotency-Key: w").status == 400, wrong
     first = send({"account": "a"}, "Idempotency-Key: k")
     again = send({"account": "a"}, "Idempotency-Key: k")
     assert first.status == again.status == 201 and first.json() == again.json()
