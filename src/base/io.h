@@ -66,8 +66,9 @@ struct io_stream {
     char *pending;  /* what the kernel would not take yet; NULL when empty */
     uint32_t pending_len, pending_off, pending_size;
     int error;              /* a failure not told yet */
-    uint64_t send_until_ns; /* nothing is sent from then on, whenever the loop gets to it: sending
-                               fails with ETIMEDOUT; 0: always. The caller's, after opening */
+    uint64_t send_until_ns; /* of CLOCK_BOOTTIME: nothing is sent from then on, whenever the loop
+                               gets to it: sending fails with ETIMEDOUT; 0: always. The caller's,
+                               after opening */
     struct list ready;      /* link in the loop's list of streams with something to tell */
 };
 

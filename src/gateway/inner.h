@@ -49,7 +49,8 @@ struct inner {
     bool once;              /* no retries and no fallbacks: struct swg_request */
     bool counted;           /* among the service's requests, as a client's */
     struct dry_run *dry;    /* only a rehearsal of the fallback chain (dry_run.h); else NULL */
-    uint64_t send_until_ns; /* nothing of it goes to the service from then on; 0: no matter */
+    uint64_t send_until_ns; /* nothing of it goes to the service from then on (CLOCK_BOOTTIME); 0:
+                               no matter */
     /* inner.c's */
     struct exchange *x; /* NULL: none under way */
     struct buf body;

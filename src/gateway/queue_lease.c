@@ -6,9 +6,10 @@
  *             └── until it ends ┘ refused, or its end came: recall, forget all
  *
  * The lease is a row of the outbox, in the server's time. Its holder counts from
- * before it asked, on its own monotonic clock, and stops a tenth before the end:
- * so it has stopped when the server lets another have it, also when it could not
- * reach the server, or was itself stopped and goes on later. That is looked at
+ * before it asked, on a clock of its own that nobody sets and that goes on while
+ * the machine sleeps (CLOCK_BOOTTIME), and stops a tenth before the end: so it has
+ * stopped when the server lets another have it, also when it could not reach the
+ * server, or was itself stopped and goes on later. That is looked at
  * on a fresh clock before each request, the sockets send nothing after it
  * (io_stream.send_until_ns), and what is under way then is cut off.
  *
@@ -17,6 +18,7 @@
  * them in the order of their numbers, whoever appended them. */
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "gateway/gateway.h"
 #include "gateway/queue_priv.h"
@@ -36,13 +38,19 @@ static struct queue *queue_of(struct queue_lease *l) {
     return container_of(l, struct queue, lease);
 }
 
+static uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * SWG_SECONDS(1) + (uint64_t)t.tv_nsec;
+}
+
 static void set_timer(struct queue *q, struct io_timer *t, uint64_t in_ns) {
     io_timer_set(io_of(q), t, gateway_now(q->gateway) + in_ns);
 }
 
 bool queue_may_send(const struct queue *q) {
     const struct queue_lease *l = &q->lease;
-    return !l->shared || (l->held && gateway_now(q->gateway) < l->until_ns);
+    return !l->shared || (l->held && now_ns() < l->until_ns);
 }
 
 static void tell(const struct queue *q, const char *what) {
@@ -62,7 +70,24 @@ static void publish(struct queue *q, uint64_t entries, uint64_t bytes) {
     pthread_mutex_unlock(&q->lock);
 }
 
+static void count_as_others(struct queue *q) {
+    pthread_mutex_lock(&q->lock);
+    q->stats.sends = false;
+    q->elsewhere.entries += q->stats.entries;
+    q->elsewhere.bytes += q->stats.bytes;
+    pthread_mutex_unlock(&q->lock);
+}
+
 /* ---- following ------------------------------------------------------------------ */
+
+/* What was appended here was counted then. It is told to be appended before it can be
+ * told to be listed, so nothing is counted for ever. */
+static void count_as_known(struct queue *q, uint64_t bytes) {
+    pthread_mutex_lock(&q->lock);
+    q->elsewhere.entries -= q->elsewhere.entries > 0;
+    q->elsewhere.bytes -= bytes < q->elsewhere.bytes ? bytes : q->elsewhere.bytes;
+    pthread_mutex_unlock(&q->lock);
+}
 
 /* False: no memory; the rest is listed again. */
 static bool take_in(struct queue *q, const struct outbox_op *op) {
@@ -70,6 +95,7 @@ static bool take_in(struct queue *q, const struct outbox_op *op) {
         const struct outbox_entry *e = &op->found[i];
         if (!queue_take_in(q, e))
             return false;
+        count_as_known(q, e->content_len);
         q->lease.after = e->sequence;
     }
     return true;
@@ -85,8 +111,6 @@ static void on_listed(struct outbox_op *op) {
     l->listing = false;
     if (!l->held || !q->gateway->outbox)
         return;
-    if (good && !more)
-        publish(q, 0, 0);
     if (more || !ours || l->again)
         follow(q);
     else
@@ -121,7 +145,7 @@ static void gain(struct queue *q) {
     l->term++;
     l->after = 0;
     tell(q, "this process sends what is queued from now on");
-    publish(q, q->elsewhere.entries, q->elsewhere.bytes);
+    publish(q, 0, 0);
     follow(q);
 }
 
@@ -132,14 +156,17 @@ static void lose(struct queue *q) {
     io_timer_clear(io_of(q), &l->follow);
     tell(q, "this process sends what is queued no more");
     queue_recall(q);
+    count_as_others(q);
     queue_run(q); /* forgets what it knew */
-    publish(q, q->elsewhere.entries, q->elsewhere.bytes);
 }
 
 static void on_end(struct io_timer *t) {
     struct queue *q = queue_of(container_of(t, struct queue_lease, end));
-    if (q->lease.held && !queue_may_send(q))
+    uint64_t now = now_ns();
+    if (q->lease.held && now >= q->lease.until_ns)
         lose(q);
+    else if (q->lease.held)
+        set_timer(q, t, q->lease.until_ns - now);
 }
 
 /* ---- asking for it -------------------------------------------------------------------- */
@@ -148,9 +175,10 @@ static void granted(struct queue *q) {
     struct queue_lease *l = &q->lease;
     uint64_t length = q->gateway->lease_ns;
     l->until_ns = l->asked_ns + length - length / 10;
-    if (gateway_now(q->gateway) >= l->until_ns)
+    uint64_t now = now_ns();
+    if (now >= l->until_ns)
         return; /* the answer took too long */
-    io_timer_set(io_of(q), &l->end, l->until_ns);
+    set_timer(q, &l->end, l->until_ns - now);
     if (!l->held)
         gain(q);
 }
@@ -191,7 +219,7 @@ static void ask(struct queue *q) {
     if (yield)
         lose(q);
     l->asking = !yield;
-    l->asked_ns = gateway_now(q->gateway);
+    l->asked_ns = now_ns();
     outbox_op_init(&l->ask, yield ? OUTBOX_YIELD : OUTBOX_LEASE, io_of(q),
                    yield ? on_yielded : on_asked);
     l->ask.entry.service = bytes_of(q->service);

@@ -44,7 +44,7 @@ struct queue_lease {
     bool shared; /* set once; else nothing of this is used, and the writes are ours */
     bool begun, held, asking;
     uint32_t term;               /* how often we have had it */
-    uint64_t asked_ns, until_ns; /* of gateway_now() */
+    uint64_t asked_ns, until_ns; /* of CLOCK_BOOTTIME */
     struct io_timer renew, end;
     struct outbox_op ask;
     /* following, while it is held */

@@ -224,12 +224,13 @@ static ssize_t send_pieces(struct loop *loop, int fd, const struct iovec *iov, i
     return n;
 }
 
-/* On a fresh clock: the turn may have begun long ago, if the process was stopped. */
+/* On a fresh clock: the turn may have begun long ago, if the process was stopped, or
+ * the whole machine, which the loop's clock does not count. */
 static bool is_too_late(const struct io_stream *s) {
     struct timespec t;
     if (!s->send_until_ns)
         return false;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_BOOTTIME, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec >= s->send_until_ns;
 }
 

@@ -229,6 +229,17 @@ static void close_table(struct outbox_table *table) {
 
 static const struct outbox_table_ops ops = {close_table, run};
 
+/* What libpq says about a URL that it does not understand may have a password in it. */
+static int check_url(const char *url, char *why, size_t size) {
+    char *said = NULL;
+    PQconninfoOption *parsed = PQconninfoParse(url, &said);
+    if (!parsed)
+        snprintf(why, size, "the URL is not one that libpq takes");
+    PQconninfoFree(parsed);
+    PQfreemem(said);
+    return parsed ? 0 : -EINVAL;
+}
+
 int outbox_postgres_open(struct outbox_table **out, const struct outbox_options *o, char *why,
                          size_t why_size) {
     struct outbox_postgres *t = calloc(1, sizeof *t);
@@ -238,7 +249,9 @@ int outbox_postgres_open(struct outbox_table **out, const struct outbox_options 
         return -ENOMEM;
     t->table.ops = &ops;
     t->url = strdup(o->url);
-    int error = t->url ? outbox_open_sealer(&t->sealer, o->secret, why, why_size) : -ENOMEM;
+    int error = t->url ? check_url(t->url, why, why_size) : -ENOMEM;
+    if (!error)
+        error = outbox_open_sealer(&t->sealer, o->secret, why, why_size);
     if (!error) {
         error = outbox_pg_connect(t);
         t->tell = o->tell;

@@ -1,5 +1,4 @@
 """The outbox on PostgreSQL, shared by several processes: each write once, in order."""
-import itertools
 import json
 import signal
 import threading
@@ -7,8 +6,9 @@ import time
 
 import pytest
 
+from kit.admin import ADMIN, Admin
 from kit.http import answer
-from kit.postgres import Postgres
+from kit.postgres import Database, Postgres
 from kit.proxy import Proxy
 from kit.waiting import eventually
 from gateway.test_queue import (  # these hold for either store  # noqa: F401  pylint: disable=unused-import
@@ -26,7 +26,6 @@ from gateway.test_queue import (  # these hold for either store  # noqa: F401  p
 
 LEASE = 2.0
 ORDERED = {"order_by": "header.X-Account", "base": "5ms", "cap": "50ms"}
-numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -34,28 +33,6 @@ def server_of_databases():
     pg = Postgres()
     yield pg
     pg.close()
-
-
-class Database:
-    """One of its own, of the server."""
-
-    def __init__(self, pg):
-        self.pg, self.name = pg, f"outbox{next(numbers)}"
-        pg.run(f"CREATE DATABASE {self.name}")
-
-    def url(self, port=None):
-        return self.pg.url(port).replace("/postgres", f"/{self.name}")
-
-    def run(self, text, *values):
-        return self.pg.run(text, *values, database=self.name)
-
-    def waiting(self):
-        return self.run("SELECT count(*) FROM switchgear_outbox WHERE state <= 2")[0][0]
-
-    def holder(self):
-        rows = self.run("SELECT split_part(owner, ':', 2)::int FROM switchgear_outbox_lease "
-                        "WHERE until > clock_timestamp()")
-        return rows[0][0] if rows else None
 
 
 @pytest.fixture
@@ -171,6 +148,26 @@ def test_limits_hold_for_all_together(start, watch):
     for n in range(5):
         accepted(gws[0].post("/", b"%d" % n))
     eventually(lambda: gws[1].post("/", b"x").status == 503, "the other has heard of it")
+
+
+def test_any_replica_drops_and_retries(start, watch, database):
+    gws = [start(watch, {"base": "1s", "cap": "1s"}, admin=ADMIN) for _ in range(2)]
+    holder = eventually(database.holder, "one has the lease")
+    other = next(gw for gw in gws if gw.pid != holder)
+    with Admin(other) as admin:
+        number = accepted(other.post("/", b"unwanted"))["id"]
+        told = admin.post(f"/api/v1/outbox/{number}/drop", json={"reason": "no"})
+        assert told.json()["state"] == "dropped", told.text
+        bad = accepted(other.post("/", b"bad"))
+        watch.say = lambda r: (answer(b"no", "422 Unprocessable Content")
+                               if r.body == b"bad" else None)
+        watch.well = True
+        wait_status(other, bad, "dead")
+        watch.say = None
+        assert admin.post(f"/api/v1/outbox/{bad['id']}/retry").status_code == 200
+        wait_status(other, bad, "sent")
+        assert admin.get("/api/v1/outbox/summary").json()["queues"][0]["sends"] is False
+    assert set(watch.done) == {b"bad"}
 
 
 def test_the_holder_is_killed(start, watch, database):
@@ -357,3 +354,10 @@ def test_the_password_is_nowhere(gateway, watch, database):
     with urllib.request.urlopen(f"http://{address}/api/v1/config") as reply:
         text = reply.read().decode()
     assert "topsecret" not in text + gw.log() and "test:***@" in text
+
+
+def test_a_url_that_is_wrong_does_not_tell_its_password(start, watch, database):
+    url = database.url().replace("test@", "test:top%zzsecret@")
+    with pytest.raises(AssertionError, match="not one that libpq takes") as error:
+        start(watch, store=url)
+    assert "secret" not in str(error.value)

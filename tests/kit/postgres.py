@@ -1,4 +1,5 @@
 """A real PostgreSQL server in a directory of its own, on a port of its own."""
+import itertools
 import os
 import pathlib
 import shutil
@@ -113,3 +114,27 @@ class Postgres:
     def close(self):
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Database:
+    """One of its own, of the server; with what an outbox has in it."""
+
+    numbers = itertools.count(1)
+
+    def __init__(self, pg):
+        self.pg, self.name = pg, f"own{next(Database.numbers)}"
+        pg.run(f"CREATE DATABASE {self.name}")
+
+    def url(self, port=None):
+        return self.pg.url(port).replace("/postgres", f"/{self.name}")
+
+    def run(self, text, *values):
+        return self.pg.run(text, *values, database=self.name)
+
+    def waiting(self):
+        return self.run("SELECT count(*) FROM switchgear_outbox WHERE state <= 2")[0][0]
+
+    def holder(self):
+        rows = self.run("SELECT split_part(owner, ':', 2)::int FROM switchgear_outbox_lease "
+                        "WHERE until > clock_timestamp()")
+        return rows[0][0] if rows else None
