@@ -22,7 +22,7 @@ all: deps
 	@scripts/build $(BUILD)
 
 help:
-	@echo "make               build build/switchgear"
+	@echo "make                                build build/switchgear"
 	@echo "make run                            build, and start the demo: gateway, services, status page"
 	@echo "make example-store                  a whole system to break: payments, e-mails, PostgreSQL, rates"
 	@echo "make example-ecommerce-ai           another: a shop's seven AI services, and what stands in for them"
