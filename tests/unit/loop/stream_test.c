@@ -4,6 +4,7 @@
 
 #include <netinet/tcp.h>
 #include <sys/un.h>
+#include <time.h>
 
 struct world {
     struct loop *loop;
@@ -655,6 +656,33 @@ static void close_is_harmless_twice_and_on_what_never_was_open(void **state) {
     close(peer);
 }
 
+/* ---- sending up to a certain time ------------------------------------------- */
+
+static uint64_t boot_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void nothing_is_sent_when_it_is_too_late(void **state) {
+    struct recorder r;
+    char got[8] = "";
+    int peer = adopt(&r);
+    (void)state;
+
+    r.stream.send_until_ns = boot_ns() + 3600 * 1000000000ull;
+    assert_int_equal(send_text(&r.stream, "in time"), 0);
+    TURN_UNTIL(world.loop, io_pending(&r.stream) == 0);
+    assert_int_equal(recv(peer, got, 7, MSG_WAITALL), 7);
+    r.stream.send_until_ns = boot_ns();
+    assert_int_equal(send_text(&r.stream, "too late"), 0);
+    TURN_UNTIL(world.loop, r.ends);
+    assert_int_equal(r.error, ETIMEDOUT);
+    assert_int_equal(recv(peer, got, sizeof got, MSG_DONTWAIT), -1);
+    io_close(&r.stream);
+    close(peer);
+}
+
 /* ---- connecting ---------------------------------------------------------- */
 
 /* A listener of the world's kind. */
@@ -704,6 +732,28 @@ static void connect_keeps_what_is_sent_before(void **state) {
     write_text(peer, "welcome");
     TURN_UNTIL(world.loop, recorded(&r, "welcome"));
     io_close(&r.stream);
+    close(peer);
+    close(listener);
+}
+
+/* As after a process was stopped: connected, and only then is it looked at the clock. */
+static void what_was_kept_is_not_sent_too_late(void **state) {
+    struct sockaddr_storage address;
+    struct recorder r;
+    socklen_t len;
+    char got[16];
+    int listener = listen_world(&address, &len);
+    (void)state;
+
+    recorder_init(&r);
+    assert_int_equal(io_connect(world.io, &r.stream, (struct sockaddr *)&address, len), 0);
+    r.stream.send_until_ns = boot_ns();
+    assert_int_equal(send_text(&r.stream, "pay"), 0);
+    int peer = accept(listener, NULL, NULL);
+    TURN_UNTIL(world.loop, r.ends);
+    assert_int_equal(r.error, ETIMEDOUT);
+    io_close(&r.stream);
+    assert_int_equal(recv(peer, got, sizeof got, MSG_WAITALL), 0);
     close(peer);
     close(listener);
 }
@@ -857,6 +907,8 @@ int main(void) {
         EACH_WAY(memory_may_be_used_for_another_connection_at_once),
         EACH_WAY(close_is_harmless_twice_and_on_what_never_was_open),
         EACH_WAY(connect_keeps_what_is_sent_before),
+        EACH_WAY(nothing_is_sent_when_it_is_too_late),
+        EACH_WAY(what_was_kept_is_not_sent_too_late),
         EACH_WAY(shut_before_the_connect_with_nothing_sent),
         EACH_WAY(a_refusal_is_told_later_and_alone),
         EACH_WAY(a_connect_may_be_given_up),
