@@ -73,7 +73,7 @@ enum outbox_verb {
     OUTBOX_APPEND, /* entry: from `service` to `body`, and expires_ms; gives sequence and id.
                       -EEXIST: the same request was appended before; the entry is that one's.
                       -ENOTUNIQ: another request has this key */
-    OUTBOX_LOAD,   /* entry.sequence, with its content */
+    OUTBOX_LOAD,   /* entry.sequence, with its content; -ENOENT also where that is settled */
     OUTBOX_FIND,   /* entry.id, without content */
     OUTBOX_LIST,   /* filter; found, count: without content */
     OUTBOX_NOTE,   /* an attempt failed: entry.sequence, attempts, status, note */

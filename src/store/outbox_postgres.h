@@ -23,6 +23,8 @@ enum outbox_statement {
     PG_BY_ID,
     PG_LOAD,
     PG_LIST,
+    PG_LIST_STATE,
+    PG_LIST_QUEUED,
     PG_NOTE,
     PG_SETTLE,
     PG_RETRY,

@@ -29,9 +29,14 @@ const char *const outbox_statements[PG_STATEMENTS] = {
     [PG_BY_ID] = "SELECT " SUMMARY " FROM switchgear_outbox WHERE id = $1::text",
     [PG_LOAD] = "SELECT " SUMMARY ", content, sealed::int FROM switchgear_outbox "
                 "WHERE sequence = $1::bigint",
+    /* One statement for each index: a plan for all cases would be one for the worst. */
     [PG_LIST] = "SELECT " SUMMARY " FROM switchgear_outbox WHERE sequence > $1::bigint "
-                "AND ($2::bigint = 0 OR state = $2::bigint) AND ($3::text = '' OR service = "
-                "$3::text) ORDER BY sequence LIMIT $4::bigint",
+                "AND ($2::text = '' OR service = $2::text) ORDER BY sequence LIMIT $3::bigint",
+    [PG_LIST_STATE] = "SELECT " SUMMARY " FROM switchgear_outbox WHERE sequence > $1::bigint "
+                      "AND ($2::text = '' OR service = $2::text) AND state = $4::bigint::int "
+                      "ORDER BY sequence LIMIT $3::bigint",
+    [PG_LIST_QUEUED] = "SELECT " SUMMARY " FROM switchgear_outbox WHERE sequence > $1::bigint "
+                       "AND service = $2::text AND state = 1 ORDER BY sequence LIMIT $3::bigint",
     [PG_NOTE] = "UPDATE switchgear_outbox SET attempts = $2::bigint, status = $3::bigint, note = "
                 "$4::bytea WHERE sequence = $1::bigint AND state = 1",
     [PG_SETTLE] = "UPDATE switchgear_outbox SET state = $2::bigint, status = $3::bigint, note = "
@@ -160,10 +165,12 @@ static int send_list(struct outbox_pg_sending *s, struct outbox_op *op) {
     if (!is_text(op->filter.service))
         return 0;
     add_number(&v, (int64_t)op->filter.after);
-    add_number(&v, op->filter.state);
     add_bytes(&v, op->filter.service);
     add_number(&v, limit);
-    outbox_pg_ask(s, PG_LIST, &v);
+    bool queued = op->filter.state == OUTBOX_QUEUED && op->filter.service.len;
+    if (op->filter.state && !queued)
+        add_number(&v, op->filter.state);
+    outbox_pg_ask(s, queued ? PG_LIST_QUEUED : op->filter.state ? PG_LIST_STATE : PG_LIST, &v);
     return 0;
 }
 
@@ -320,7 +327,7 @@ static int take_entry(struct outbox_op *op, const PGresult *r, struct sealer *se
         return error;
     bool failed = false, sealed = number(r, 0, SUMMARY_COLUMNS + 1) != 0;
     if (PQgetisnull(r, 0, SUMMARY_COLUMNS))
-        return op->entry.state == OUTBOX_QUEUED ? -EBADMSG : 0; /* settled: it has none */
+        return -ENOENT; /* it was settled meanwhile */
     struct bytes content = copy(r, 0, SUMMARY_COLUMNS, &op->memory, &failed);
     return failed ? -ENOMEM : outbox_unpack(sealer, content, sealed, &op->memory, &op->entry);
 }

@@ -358,7 +358,9 @@ static int load(struct outbox_sqlite *t, struct outbox_op *op) {
         bool failed = false;
         error = read_entry(s, &op->entry, &op->memory);
         struct bytes content = column(s, 15, &op->memory, &failed);
-        if (!error)
+        if (!error && sqlite3_column_type(s, 15) == SQLITE_NULL)
+            error = -ENOENT;
+        else if (!error)
             error = failed ? -ENOMEM
                            : outbox_unpack(t->sealer, content, sqlite3_column_int(s, 16),
                                            &op->memory, &op->entry);
