@@ -70,7 +70,6 @@ struct server {
     struct loop_signals signals;
     struct loop_hook flush;
     struct io_timer tick, drain_timer;
-    uint64_t drain_until_ns;
     uint32_t lanes_draining;
     uint32_t lane_count;
     struct lane *lanes;
@@ -308,7 +307,7 @@ static void on_lane_drained(struct io_task *task) {
     struct io *io = loop_io(s->control);
     struct plan *plan = gateway_plan(s->gateway);
     s->state = FINISHING;
-    s->drain_until_ns = io_now(io) + plan->options->drain.timeout_ns;
+    s->gateway->drain_until_ns = io_now(io) + plan->options->drain.timeout_ns;
     plan_release(plan);
     gateway_drain(s->gateway, true);
     io_timer_set(io, &s->drain_timer, io_now(io) + DRAIN_CHECK_NS);
@@ -335,7 +334,7 @@ static void on_drain_timer(struct io_timer *t) {
     if (gateway_is_idle(s->gateway)) {
         log_message(LOG_INFO, "drained");
         stop(s);
-    } else if (io_now(io) >= s->drain_until_ns) {
+    } else if (io_now(io) >= s->gateway->drain_until_ns) {
         struct log_line line;
         if (log_begin(&line, LOG_WARN, "drain time is over; requests are cut off")) {
             log_uint(&line, "requests", atomic_load(&s->gateway->exchanges));
@@ -354,10 +353,11 @@ void server_drain(struct server *s, bool skip_delay) {
     struct io *io = loop_io(s->control);
     struct plan *plan = gateway_plan(s->gateway);
     uint64_t delay_ns = skip_delay ? 0 : plan->options->drain.delay_ns;
-    plan_release(plan);
-    s->state = DELAY;
     if (delay_ns == SWG_OFF)
         delay_ns = 0;
+    s->state = DELAY;
+    s->gateway->drain_until_ns = io_now(io) + delay_ns + plan->options->drain.timeout_ns;
+    plan_release(plan);
     struct log_line line;
     if (log_begin(&line, LOG_INFO, "draining")) {
         log_dur(&line, "delay_ms", delay_ns);

@@ -24,6 +24,7 @@ struct metrics;
 struct log;
 struct gateway_metrics;
 struct service_metrics;
+struct health;
 
 enum { GATEWAY_WORKERS_MAX = 256 };
 
@@ -38,6 +39,8 @@ struct gateway {
     _Atomic uint32_t exchanges;  /* under way; the same */
     _Atomic bool draining;       /* clients are told to close; control thread sets, workers read;
                                     relaxed: nothing else hangs on it */
+    uint64_t drain_until_ns;     /* when what still runs is cut off; 0: not draining. Control
+                                    thread, which also scrapes */
     _Atomic uint64_t reloads, reload_errors;
     uint32_t connections_max; /* what the descriptors of the process allow */
     uint64_t started_ns;      /* monotonic */
@@ -47,6 +50,7 @@ struct gateway {
     struct events *events;
     struct metrics *metrics;
     struct gateway_metrics *counters;
+    struct health *health;                 /* sets itself, for the scrape; control thread */
     struct io *io;                         /* of the control thread's loop */
     uint64_t (*clock)(void);               /* monotonic, for threads that have no loop's time */
     struct swg_rate_limiter *client_rates; /* by hash of service and address */

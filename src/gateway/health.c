@@ -182,6 +182,7 @@ int health_create(struct health **out, struct gateway *g, struct io *io) {
     h->io = io;
     h->random = g->seed;
     list_init(&h->checks);
+    g->health = h;
     return 0;
 }
 
@@ -247,6 +248,7 @@ void health_destroy(struct health *h) {
         return;
     while (!list_empty(&h->checks))
         check_free(container_of(h->checks.next, struct check, link));
+    h->gateway->health = NULL;
     free(h);
 }
 

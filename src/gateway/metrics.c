@@ -1,6 +1,7 @@
 /* metrics.c - see metrics.h. */
 #include "gateway/metrics.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include "gateway/database.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/health.h"
 #include "gateway/queue.h"
 #include "gateway/request_log.h"
 #include "gateway/stores.h"
@@ -72,6 +74,8 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
       SERVICE, TIER)                                                                               \
     X(TIER_DURATION, HISTOGRAM, "fallback_tier_duration_seconds", "seconds",                       \
       "Time from a fallback tier being asked to its answer or failure.", SERVICE, TIER)            \
+    X(CHECKS, COUNTER, "health_checks_total", NULL, "Active checks made of an endpoint.", SERVICE, \
+      ENDPOINT, {"result", "good or failed"})                                                      \
     X(IN_USE, GAUGE, "bulkhead_in_use", NULL, "Attempts under way.", SERVICE)                      \
     X(WAITING, GAUGE, "bulkhead_waiting", NULL, "Calls that wait for a free slot.", SERVICE)       \
     X(LIMIT, GAUGE, "bulkhead_limit", NULL, "Attempts that may be under way at once.", SERVICE)    \
@@ -117,6 +121,8 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
     X(CONNECTIONS, GAUGE, "gateway_client_connections", NULL, "Open client connections.",          \
       {NULL, NULL})                                                                                \
     X(IN_FLIGHT, GAUGE, "gateway_requests_in_flight", NULL, "Requests under way.", {NULL, NULL})   \
+    X(DRAIN_LEFT, GAUGE, "gateway_drain_remaining_seconds", "seconds",                             \
+      "How long until what still runs is cut off; +Inf while not draining.", {NULL, NULL})         \
     X(RELOADS, COUNTER, "gateway_config_reloads_total", NULL, "Reloads of the configuration.",     \
       {"result", "success or failure"})                                                            \
     X(INFO, GAUGE, "gateway_version", NULL, "Always 1.", {"version", "of the running program"})
@@ -466,6 +472,17 @@ static void emit_endpoints(struct collector *c, const struct service *s, uint64_
     }
 }
 
+static void emit_checks(struct collector *c, const struct service *s) {
+    for (uint32_t i = 0; i < swg_policy_endpoint_count(s->policy); i++) {
+        struct health_reading r;
+        const char *endpoint = swg_policy_endpoint_name(s->policy, i);
+        health_read(c->all->gateway->health, s, i, &r);
+        emit(c, FAMILY_CHECKS, (const char *[]){s->options->name, endpoint, "good"},
+             r.checks - r.failures);
+        emit(c, FAMILY_CHECKS, (const char *[]){s->options->name, endpoint, "failed"}, r.failures);
+    }
+}
+
 static void emit_changes(struct collector *c, const struct service_metrics *s) {
     for (int state = 0; state < 3; state++)
         emit(c, FAMILY_CHANGES,
@@ -489,6 +506,8 @@ static void emit_service(struct collector *c, struct service *s, uint64_t now_ns
     const char *name = s->options->name;
     emit_breaker(c, name, s->policy, now_ns);
     emit_endpoints(c, s, now_ns);
+    if (s->options->health.enabled && c->all->gateway->health)
+        emit_checks(c, s);
     emit_changes(c, s->metrics);
     for (uint32_t t = 0; t < s->options->tier_count; t++) {
         const char *labels[] = {name, s->options->tiers[t].name};
@@ -566,6 +585,12 @@ static void emit_store(struct collector *c, enum cache_store_kind kind) {
     emit(c, FAMILY_STORE_ENTRIES, (const char *[]){name}, s.store.entries);
 }
 
+static void emit_drain(struct collector *c, uint64_t now_ns) {
+    uint64_t until_ns = c->all->gateway->drain_until_ns;
+    double left = until_ns > now_ns ? (double)(until_ns - now_ns) / 1e9 : 0;
+    metrics_emit(c->scrape, c->all->family[FAMILY_DRAIN_LEFT], NULL, until_ns ? left : INFINITY);
+}
+
 static void collect(struct metrics_scrape *scrape, void *arg) {
     struct gateway_metrics *all = arg;
     struct gateway *g = all->gateway;
@@ -585,6 +610,7 @@ static void collect(struct metrics_scrape *scrape, void *arg) {
         emit_store(&c, (enum cache_store_kind)kind);
     emit(&c, FAMILY_CONNECTIONS, NULL, atomic_load_explicit(&g->clients, memory_order_relaxed));
     emit(&c, FAMILY_IN_FLIGHT, NULL, atomic_load_explicit(&g->exchanges, memory_order_relaxed));
+    emit_drain(&c, now_ns);
     emit(&c, FAMILY_RELOADS, (const char *[]){"success"},
          atomic_load_explicit(&g->reloads, memory_order_relaxed));
     emit(&c, FAMILY_RELOADS, (const char *[]){"failure"},
