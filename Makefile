@@ -7,7 +7,7 @@ DESTDIR :=
 PACKAGES_BUILD := gcc meson ninja-build pkg-config libfyaml-dev libjansson-dev libc-ares-dev \
                   libssl-dev libsqlite3-dev libhiredis-dev libpq-dev libcmocka-dev
 PACKAGES_TEST  := clang libclang-rt-14-dev clang-format clang-tidy llvm python3-pytest python3-pytest-xdist \
-                  python3-httpx python3-h11 python3-websockets prometheus nginx-light haproxy curl \
+                  python3-httpx python3-h11 python3-websockets python3-yaml prometheus nginx-light haproxy curl \
                   chromium cmake g++ groff spin libuv1-dev libcurl4-openssl-dev \
                   postgresql redis-server python3-psycopg2
 # A nodejs from elsewhere brings its npm along, and Debian's would not go with it.
