@@ -138,10 +138,8 @@ def test_panels_have_places_of_their_own():
                                       range(at["y"], at["y"] + at["h"])))
         assert not cells & taken, panel["title"]
         taken |= cells
-    for key in ("id", "title"):
-        values = [panel[key] for panel in PANELS]
-        # a figure at a glance and its history may share a name
-        assert key == "title" or len(values) == len(set(values))
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(ids) == len(set(ids))
 
 
 def test_it_asks_the_data_source_that_was_chosen():
@@ -248,6 +246,19 @@ def test_the_dashboard_shows_something_everywhere(outage, prometheus):
             inner, label = re.fullmatch(r"label_values\((.+), (\w+)\)",
                                         variable["definition"]).groups()
             assert all(labels.get(label) for labels, _ in watch.wait_query(filled_in(inner)))
+
+
+def test_health_checks_are_counted(outage):
+    admin = Admin(outage)
+
+    def counts():
+        return {line.split('result="')[1].split('"')[0]: int(line.rsplit(" ", 1)[1])
+                for line in admin.get("/metrics").text.splitlines()
+                if line.startswith('health_checks_total{service="web"')}
+
+    counted = eventually(lambda: (c := counts())["failed"] > 1 and c, "checks fail")
+    assert counted["good"] == 0
+    assert 'health_checks_total{service="good"' not in admin.get("/metrics").text
 
 
 @needs_prometheus

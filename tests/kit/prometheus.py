@@ -9,7 +9,7 @@ import yaml
 from kit.redis import free_port
 from kit.waiting import DEADLINE, eventually
 
-OFTEN = "200ms"
+OFTEN = "500ms"
 
 
 class Prometheus:
