@@ -44,7 +44,8 @@ const struct command *command_find(const char *name);
 /* The nearest name, for "did you mean"; NULL if none is near. */
 const char *command_suggest(const char *name);
 
-/* docs/reference/cli.md, from the pages. */
+/* docs/reference/cli.md and switchgear(1), from the pages. */
 void cli_reference_write(FILE *);
+void cli_man_write(FILE *);
 
 #endif

@@ -64,6 +64,8 @@ int command_reference(int argc, char **argv) {
         config_reference_write(stdout);
     } else if (!strcmp(page, "cli")) {
         cli_reference_write(stdout);
+    } else if (!strcmp(page, "man")) {
+        cli_man_write(stdout);
     } else if (!strcmp(page, "admin-api")) {
         admin_reference_write(stdout);
     } else if (!strcmp(page, "metrics")) {
@@ -72,7 +74,7 @@ int command_reference(int argc, char **argv) {
         config_defaults_write(stdout);
     } else {
         fprintf(stderr, "switchgear reference: expected one page of configuration, defaults, cli, "
-                        "admin-api, metrics\n");
+                        "man, admin-api, metrics\n");
         return EXIT_USAGE;
     }
     return fflush(stdout) == 0 ? result : EXIT_FAILED;
@@ -88,7 +90,7 @@ const struct command page_reference = {
     .description =
         "Writes one page to standard output, made from the tables that the program "
         "itself works by: configuration, cli, admin-api or metrics; or defaults, a whole "
-        "configuration in YAML with every default.",
+        "configuration in YAML with every default; or man, the manual page switchgear(1) in roff.",
     .options = no_options,
     .operands_min = 1,
     .operands_max = 1,
