@@ -9,14 +9,16 @@ PACKAGES_BUILD := gcc meson ninja-build pkg-config libfyaml-dev libjansson-dev l
 PACKAGES_TEST  := clang libclang-rt-14-dev clang-format clang-tidy llvm python3-pytest python3-pytest-xdist \
                   python3-httpx python3-h11 python3-websockets python3-yaml prometheus nginx-light haproxy curl \
                   chromium cmake g++ groff spin libuv1-dev libcurl4-openssl-dev \
-                  postgresql redis-server python3-psycopg2
+                  postgresql redis-server python3-psycopg2 python3-jsonschema systemd \
+                  golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev lintian
 # A nodejs from elsewhere brings its npm along, and Debian's would not go with it.
 PACKAGES_NODE  := $(shell command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm)
+PACKAGES_DEB   := dpkg-dev debhelper
 PACKAGES_STORE := postgresql python3-psycopg2
 PYTEST  := /usr/bin/python3 -m pytest
 
 .PHONY: all run example-store example-ecommerce-ai example-ecommerce-ai-postgres test bench \
-        bench-faults soak docs install uninstall clean help format lint deps deps-test
+        bench-faults soak docs deb install uninstall clean help format lint deps deps-test
 
 all: deps
 	@scripts/build $(BUILD)
@@ -32,13 +34,14 @@ help:
 	@echo "make bench-faults                   what happens to clients while an upstream is killed, hung, slow …"
 	@echo "make soak                           the long proofs"
 	@echo "make docs                           writes the reference pages from the program's own tables"
+	@echo "make deb                            Debian packages, into build/deb"
 	@echo "make install                        PREFIX=/usr/local DESTDIR= ; make uninstall takes it away"
 
 deps:
 	@scripts/install-packages $(PACKAGES_BUILD)
 
 deps-test: deps
-	@scripts/install-packages $(PACKAGES_TEST) $(PACKAGES_NODE)
+	@scripts/install-packages $(PACKAGES_TEST) $(PACKAGES_DEB) $(PACKAGES_NODE)
 
 run: all
 	@exec $(BUILD)/switchgear demo
@@ -78,6 +81,10 @@ format:
 
 lint:
 	@scripts/lint
+
+deb: deps
+	@scripts/install-packages $(PACKAGES_DEB)
+	@scripts/deb $(BUILD)/deb
 
 install: all
 	@meson configure $(BUILD) --prefix=$(PREFIX)
