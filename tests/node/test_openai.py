@@ -1,19 +1,17 @@
 """The client that programs really use, from npm, against `switchgear mock` through
 the gateway."""
-import hashlib
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 
 import pytest
 
 from kit.mock import Mock
+from kit.npm import modules
 from kit.waiting import DEADLINE
 
 HERE = pathlib.Path(__file__).resolve().parent
-MODULES = HERE.parent.parent / "build" / "node"
 REPLY = "Hello from the large model"
 SMALL = "The small one speaking"
 LONG = {"attempt": "1h", "total": "1h", "idle": "1h"}
@@ -21,25 +19,8 @@ LONG = {"attempt": "1h", "total": "1h", "idle": "1h"}
 
 @pytest.fixture(scope="session")
 def node():
-    """Where the pinned modules are; fetched once."""
-    for program in ("node", "npm"):
-        if not shutil.which(program):
-            pytest.skip(f"{program} is not installed")
-    wanted = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
-    stamp = MODULES / "fetched"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        MODULES.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, MODULES)
-        try:
-            done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-                                  cwd=MODULES, capture_output=True, text=True, timeout=180)
-        except subprocess.TimeoutExpired:
-            pytest.skip("npm ci did not come to an end: no network?")
-        if done.returncode:
-            pytest.skip(f"npm ci failed: {done.stderr.strip().splitlines()[-1:]}")
-        stamp.write_text(wanted)
-    return MODULES / "node_modules"
+    """Where the pinned modules are."""
+    return modules(HERE, "node")
 
 
 @pytest.fixture
