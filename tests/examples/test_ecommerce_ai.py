@@ -164,7 +164,8 @@ class Shop:
         assert not pathlib.Path(self.directory).exists()
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name))
+                                        for name in ("sqlite", "postgres")])
 def running(request):
     if request.param == "postgres" and not list(pathlib.Path("/usr/lib/postgresql").glob("*/bin")):
         pytest.skip("no PostgreSQL here")
