@@ -60,7 +60,7 @@ struct directive {
     const char *example; /* NULL: the default is example enough */
 };
 
-enum { DIRECTIVES_MAX = 256 };
+enum { DIRECTIVES_MAX = 512 };
 
 extern const struct directive directives[];
 extern const uint32_t directive_count;
