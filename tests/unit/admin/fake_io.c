@@ -78,12 +78,16 @@ static void timer_set(struct io *io, struct io_timer *t, uint64_t due_ns) {
     list_push_back(&fake_of(io)->timers, &t->link);
 }
 
+/* From any thread, as io.h has it: the outbox's own posts too. */
 static void post(struct io *io, struct io_task *task) {
-    struct io_task **end = &fake_of(io)->tasks;
+    struct fake_io *f = fake_of(io);
+    pthread_mutex_lock(&f->posting);
+    struct io_task **end = &f->tasks;
     while (*end)
         end = &(*end)->next;
     task->next = NULL;
     *end = task;
+    pthread_mutex_unlock(&f->posting);
 }
 
 static const struct io_ops ops = {.stream_adopt = adopt,
@@ -101,12 +105,14 @@ void fake_io_init(struct fake_io *f, uint64_t now_ns) {
     memset(f, 0, sizeof *f);
     f->io = (struct io){&ops, now_ns};
     list_init(&f->timers);
+    pthread_mutex_init(&f->posting, NULL);
 }
 
 void fake_io_free(struct fake_io *f) {
     fake_io_run_tasks(f);
     for (uint32_t i = 0; i < f->count; i++)
         buf_free(&f->streams[i].sent);
+    pthread_mutex_destroy(&f->posting);
 }
 
 /* From memory of its own, so that a reader who keeps it, or goes too far, shows. */
@@ -155,10 +161,16 @@ void fake_io_pass(struct fake_io *f, uint64_t ns) {
     f->io.now_ns = until_ns;
 }
 
-void fake_io_run_tasks(struct fake_io *f) {
-    while (f->tasks) {
-        struct io_task *task = f->tasks;
+static struct io_task *take(struct fake_io *f) {
+    pthread_mutex_lock(&f->posting);
+    struct io_task *task = f->tasks;
+    if (task)
         f->tasks = task->next;
+    pthread_mutex_unlock(&f->posting);
+    return task;
+}
+
+void fake_io_run_tasks(struct fake_io *f) {
+    for (struct io_task *task; (task = take(f));)
         task->run(task);
-    }
 }

@@ -3,6 +3,8 @@
 #ifndef SWG_TESTS_ADMIN_FAKE_IO_H
 #define SWG_TESTS_ADMIN_FAKE_IO_H
 
+#include <pthread.h>
+
 #include "base/buf.h"
 #include "base/io.h"
 
@@ -17,9 +19,10 @@ struct fake_stream {
 struct fake_io {
     struct io io;
     struct list timers;
-    struct io_task *tasks;
-    bool stuck;  /* clients take nothing: what is sent stays pending */
-    bool broken; /* io_send() finds no memory */
+    pthread_mutex_t posting;
+    struct io_task *tasks; /* under `posting` */
+    bool stuck;            /* clients take nothing: what is sent stays pending */
+    bool broken;           /* io_send() finds no memory */
     uint32_t count;
     struct fake_stream streams[FAKE_STREAMS];
 };
