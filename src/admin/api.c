@@ -17,6 +17,7 @@
     "breaker as it is now."
 #define OUTBOX_COMMAND \
     "Body: `{reason, author}`. Answers with the write as it is now; 409 tells why not."
+#define DRILLS_NEED    "Needs the token, on every address; 403 where none is configured. "
 #define NEEDS_DURATION "Takes protection away, and so needs `for`, at most a week. "
 
 const struct route api_routes[] = {
@@ -114,6 +115,21 @@ const struct route api_routes[] = {
      "Every service: breaker, endpoints, health checks, requests and latencies.", NULL},
     {HTTP_GET, "/api/v1/services/{name}", ACCESS_READ, handle_service,
      "One of them, with the policy in force.", NULL},
+
+    {HTTP_GET, "/api/v1/drills", ACCESS_READ, handle_drills,
+     "The drills that are on: `{drills: [{id, service, endpoint, kind, delay_ms, status, percent, "
+     "header, started_at, ends_at, ends_in_ms, hits, author, reason}]}`; `hits` counts attempts.",
+     NULL},
+    {HTTP_POST, "/api/v1/drills", ACCESS_CHANGE, handle_drill_start,
+     "Starts to inject a fault: 201 with the drill. Body: `{service, endpoint, kind, delay_ms, "
+     "status, percent, header, for, reason, author}`. `kind` is `delay`, `error` (answers with "
+     "`status`, 503) or `abort` (a reset); `percent` (100) is the share of attempts; `header` such "
+     "as `X-Drill: yes` picks requests; `for` is needed, at most 1h. " DRILLS_NEED,
+     NULL},
+    {HTTP_DELETE, "/api/v1/drills/{id}", ACCESS_CHANGE, handle_drill_stop,
+     "Stops one; answers with what it was. Body: `{reason, author}`. " DRILLS_NEED, NULL},
+    {HTTP_DELETE, "/api/v1/drills", ACCESS_CHANGE, handle_drills_stop,
+     "Stops all: `{stopped: 2}`. Body: `{reason, author}`. " DRILLS_NEED, NULL},
 
     {HTTP_GET, "/api/v1/config", ACCESS_READ, handle_config,
      "The configuration in force, with all defaults; secrets are `***`.", NULL},

@@ -38,6 +38,14 @@ void handle_fallbacks(struct request *, struct response *);
 void handle_services(struct request *, struct response *);
 void handle_service(struct request *, struct response *);
 
+/* drills_api.c */
+void handle_drills(struct request *, struct response *);
+void handle_drill_start(struct request *, struct response *);
+void handle_drill_stop(struct request *, struct response *);
+void handle_drills_stop(struct request *, struct response *);
+/* "drills": a list of them, in an open object. */
+void drills_write_member(struct json_out *, const struct moment *, struct admin *);
+
 /* config_api.c */
 void handle_config(struct request *, struct response *);
 void handle_reload(struct request *, struct response *);

@@ -178,6 +178,7 @@ void handle_health(struct request *r, struct response *a) {
     write_breakers(j, &r->moment, plan);
     write_services(j, &r->moment, r->admin, plan);
     write_dependencies(j, &r->moment, r->admin, plan);
+    drills_write_member(j, &r->moment, r->admin);
     write_system(j, &r->moment, r->admin, plan);
     json_object_end(j);
     json_object_end(j);

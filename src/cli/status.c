@@ -22,6 +22,7 @@ const struct command page_status = {
         "of the breaker and since when, the calls in its window and how many of them failed or "
         "were slow, who answers clients now (upstream, cache, or a tier of the fallback chain), "
         "and, of an open one, when the service is tried again.\n\n"
+        "Drills that are on come first: what fails may be failing on purpose.\n\n"
         "Where writes wait in the outbox, or are dead letters, a line a service tells how many.\n\n"
         "States are closed, open, half_open, and under manual control forced_open, forced_closed "
         "and disabled.",
@@ -132,6 +133,32 @@ static void put_service(struct table *t, const struct node *service) {
     }
 }
 
+/* Whoever looks must not take a drill for an outage. */
+static void print_drills(const struct node *health, const char *name) {
+    bool any = false;
+    for (const struct node_entry *e = items(json_in_get(health, "details"), "drills"); e;
+         e = e->next) {
+        const char *service = json_in_text_or(e->value, "service", "?");
+        const char *author = json_in_text(e->value, "author");
+        const char *reason = json_in_text(e->value, "reason");
+        if (name && strcmp(name, service) != 0)
+            continue;
+        printf("%sdrill:%s ", terminal_begin(stdout, COLOUR_YELLOW), terminal_end(stdout));
+        terminal_text(stdout, service);
+        printf(": %s for %s%% of attempts, until ", json_in_text_or(e->value, "kind", "?"),
+               json_in_text_or(e->value, "percent", "?"));
+        terminal_text(stdout, json_in_text_or(e->value, "ends_at", "?"));
+        fputs(author ? ", by " : "", stdout);
+        terminal_text(stdout, author ? author : "");
+        fputs(reason ? ": " : "", stdout);
+        terminal_text(stdout, reason ? reason : "");
+        fputc('\n', stdout);
+        any = true;
+    }
+    if (any)
+        fputc('\n', stdout);
+}
+
 /* ---- the whole --------------------------------------------------------------------------- */
 
 static void print_overall(const struct node *health) {
@@ -186,6 +213,7 @@ static int print_table(struct admin_client *client, const char *name) {
         return EXIT_FAILED;
     if (!name)
         print_overall(health.root);
+    print_drills(health.root, name);
     json_in_free(&health);
     if (admin_client_read(client, "/api/v1/services", 0, &services) < 0)
         return EXIT_FAILED;

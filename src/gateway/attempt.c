@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "gateway/caching.h"
+#include "gateway/drilling.h"
 #include "gateway/exchange.h"
 #include "gateway/fields.h"
 #include "gateway/queueing.h"
@@ -331,14 +332,21 @@ void attempt_failed(struct leg *leg, enum swg_answer_kind kind) {
 }
 
 void attempt_begin(struct leg *leg) {
+    if (!drilling_holds(leg))
+        attempt_go_on(leg);
+}
+
+void attempt_go_on(struct leg *leg) {
     struct exchange *x = leg->x;
     struct worker *w = x->worker;
     struct target *target = leg->service->targets[leg->endpoint];
     bool once = !http_method_is_idempotent(leg_method(leg));
     int os_error = 0;
+    leg->held_until_ns = 0;
     leg->body_sent = false;
     leg->kept_sent = 0;
-    leg->up = upstream_get(w, target, leg, once, &os_error);
+    leg->up = drilling_fails(leg) ? drilling_connect(leg, &os_error)
+                                  : upstream_get(w, target, leg, once, &os_error);
     if (!leg->up) {
         fail_locally(leg, os_error);
         return;

@@ -20,6 +20,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/io.h"
+#include "engine/drill.h"
 #include "gateway/cache.h"
 #include "gateway/client.h"
 #include "gateway/inner.h"
@@ -63,6 +64,8 @@ struct leg {
     const struct leg_changes *changes; /* NULL: none */
     uint64_t wake_ns;                  /* when the call wants to be woken */
     uint32_t endpoint;                 /* of the running attempt */
+    struct swg__drill_effect drill;    /* what a drill does to that (drilling.h) */
+    uint64_t held_until_ns;            /* it does not begin before; 0: it has */
     uint32_t tier;                     /* being tried */
     uint64_t tier_began_ns;            /* when that was asked; 0: none is */
     struct tier_work *work;            /* of that tier; NULL: none */
@@ -151,6 +154,8 @@ struct exchange {
     const char *queue_refusal;   /* why it could not be queued */
     struct tier_work *question;  /* to the outbox, under way, for a request that has no leg (yet) */
     struct token_stream *tokens; /* NULL: the answer has been none so far */
+
+    const char *drill; /* the kind that hit an attempt of it last; NULL: none did */
 
     struct aggregate *aggregate; /* the parts of its answer, where the route has parts */
     struct inner *inner;         /* whose request this is, where it is our own; NULL: a client's */
@@ -250,6 +255,8 @@ struct origin exchange_origin(const struct exchange *);
 /* The method that this leg's request has. */
 enum http_method leg_method(const struct leg *);
 void attempt_begin(struct leg *);
+/* The same when a drill has held it back. */
+void attempt_go_on(struct leg *);
 /* The field lines that every attempt of it has, but for Host and what frames it. */
 void attempt_write_fields(struct buf *, const struct leg *);
 /* Sends what of the body has come and has not been sent to leg->up. */

@@ -4,6 +4,7 @@
  * its legs want, how long the cache is waited for, how fast the client must
  * send, how long a body may stand still. */
 #include "gateway/caching.h"
+#include "gateway/drilling.h"
 #include "gateway/exchange.h"
 #include "gateway/token_stream.h"
 
@@ -77,6 +78,8 @@ void exchange_set_timer(struct exchange *x) {
     for (const struct leg *leg = x->leg; leg; leg = leg->parent) {
         if (!leg->over && leg->wake_ns < due)
             due = leg->wake_ns;
+        if (leg->held_until_ns && leg->held_until_ns < due)
+            due = leg->held_until_ns;
     }
     if (x->waiting_for_cache && x->wait_until_ns < due)
         due = x->wait_until_ns;
@@ -135,6 +138,10 @@ void exchange_on_timer(struct io_timer *t) {
         if (step.action != SWG_DO_WAIT)
             leg_cancel_below(leg);
         leg_run(leg, step);
+        return;
+    }
+    if ((leg = drilling_due(x))) {
+        attempt_go_on(leg);
         return;
     }
     if (x->waiting_for_cache && x->wait_until_ns <= exchange_now(x)) {

@@ -12,6 +12,7 @@
 #include "gateway/cache.h"
 #include "gateway/client.h"
 #include "gateway/database.h"
+#include "gateway/drills.h"
 #include "gateway/history.h"
 #include "gateway/metrics.h"
 #include "gateway/queue.h"
@@ -52,7 +53,10 @@ int gateway_create(struct gateway **out, struct gateway_options *o,
     g->client_rates = calloc(1u << CLIENT_SLOT_BITS, sizeof *g->client_rates);
     g->client_connections = calloc(1u << CLIENT_SLOT_BITS, sizeof *g->client_connections);
     g->counters = gateway_metrics_create(g, e->metrics);
-    int error = g->workers && g->client_rates && g->client_connections && g->counters ? 0 : -ENOMEM;
+    g->drills = drills_create(g);
+    int error = g->workers && g->client_rates && g->client_connections && g->counters && g->drills
+                    ? 0
+                    : -ENOMEM;
     if (!error)
         error = cache_create(&g->cache, o->cache_bytes, CACHE_SHARDS);
     if (!error)
@@ -75,6 +79,7 @@ void gateway_destroy(struct gateway *g) {
         return;
     plan_release(g->plan);
     queue_destroy_all(g);
+    drills_destroy(g->drills);
     gateway_metrics_destroy(g->counters);
     stores_destroy(g->stores); /* gives entries back */
     if (g->cache)
@@ -282,6 +287,7 @@ void gateway_tick(struct gateway *g) {
     for (uint32_t i = 0; plan && i < plan->database_count; i++)
         swg_policy_tick(plan->databases[i].policy, gateway_now(g));
     plan_release(plan);
+    drills_tick(g->drills);
 }
 
 /* ---- breakers -------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include "gateway/plan.h"
 
 struct client;
+struct drills;
 struct worker;
 struct cache;
 struct stores;
@@ -48,6 +49,7 @@ struct gateway {
     struct cache *cache;
     struct stores *stores; /* behind it */
     struct events *events;
+    struct drills *drills;
     struct metrics *metrics;
     struct gateway_metrics *counters;
     struct health *health;                 /* sets itself, for the scrape; control thread */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "gateway/drills.h"
 #include "observe/events.h"
 #include "observe/log.h"
 
@@ -107,6 +108,34 @@ void history_write_commanded(struct gateway *g, struct bytes service, const char
     log_str(&line, "command", verb);
     log_str(&line, "author", author);
     log_str(&line, "reason", reason);
+    log_end(&line);
+}
+
+void history_drill(struct gateway *g, const struct drill *d, const char *what, const char *author,
+                   const char *reason) {
+    char effect[128], text[256];
+    drill_describe(d, effect, sizeof effect);
+    snprintf(text, sizeof text, "%s%s%s", effect, *reason ? ": " : "", reason);
+    events_add(g->events, &(struct event_info){.unix_ms = unix_ms(),
+                                               .kind = "drill",
+                                               .service = d->service,
+                                               .endpoint = d->endpoint,
+                                               .to = what,
+                                               .cause = swg__drill_word(d->rule.kind),
+                                               .author = author,
+                                               .text = text});
+    struct log_line line;
+    if (!log_begin(&line, LOG_WARN, "drill"))
+        return;
+    log_str(&line, "what", what);
+    log_str(&line, "id", d->id);
+    log_str(&line, "service", d->service);
+    log_str(&line, "endpoint", *d->endpoint ? d->endpoint : NULL);
+    log_str(&line, "effect", effect);
+    log_dur(&line, "for_ms", d->rule.until_ns - d->started_ns);
+    log_uint(&line, "hits", d->hits);
+    log_str(&line, "author", author);
+    log_str(&line, "reason", *reason ? reason : NULL);
     log_end(&line);
 }
 

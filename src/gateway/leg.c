@@ -53,6 +53,7 @@ void leg_abandon(struct leg *leg) {
         upstream_close(leg->up);
     leg->up = NULL;
     leg->held = false;
+    leg->held_until_ns = 0;
 }
 
 /* Where a tier's time is over and the chain goes on, it is the tier that is given
@@ -274,6 +275,7 @@ void leg_cancel(struct leg *leg) {
         return;
     struct swg_step step = swg_call_on_cancel(&leg->call, exchange_now(leg->x));
     leg->over = true;
+    leg->held_until_ns = 0;
     leg->x->memory_held += step.action == SWG_DO_WAIT;
     drop_work(leg);
     if (leg->up)

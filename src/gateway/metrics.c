@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "gateway/database.h"
+#include "gateway/drills.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/health.h"
@@ -76,6 +77,10 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
       "Time from a fallback tier being asked to its answer or failure.", SERVICE, TIER)            \
     X(CHECKS, COUNTER, "health_checks_total", NULL, "Active checks made of an endpoint.", SERVICE, \
       ENDPOINT, {"result", "good or failed"})                                                      \
+    X(DRILLS, GAUGE, "drills_active", NULL,                                                        \
+      "Drills that inject faults into attempts on the service.", SERVICE)                          \
+    X(DRILL_HITS, COUNTER, "drill_hits_total", NULL, "Attempts that a drill has hit.", SERVICE,    \
+      {"kind", "delay, error or abort"})                                                           \
     X(IN_USE, GAUGE, "bulkhead_in_use", NULL, "Attempts under way.", SERVICE)                      \
     X(WAITING, GAUGE, "bulkhead_waiting", NULL, "Calls that wait for a free slot.", SERVICE)       \
     X(LIMIT, GAUGE, "bulkhead_limit", NULL, "Attempts that may be under way at once.", SERVICE)    \
@@ -400,6 +405,12 @@ void metrics_of_tier(const struct service *s, uint32_t tier, unsigned worker, ui
                       worker, took_ns);
 }
 
+void metrics_of_drill(const struct service *s, const char *kind, unsigned worker) {
+    struct service_metrics *m = s->metrics;
+    counter_add(metrics_series(m->all->family[FAMILY_DRILL_HITS], (const char *[]){m->name, kind}),
+                worker, 1);
+}
+
 /* ---- for people -------------------------------------------------------------------- */
 
 void service_metrics_latency(const struct service_metrics *s, struct histogram *into) {
@@ -509,6 +520,7 @@ static void emit_service(struct collector *c, struct service *s, uint64_t now_ns
     if (s->options->health.enabled && c->all->gateway->health)
         emit_checks(c, s);
     emit_changes(c, s->metrics);
+    emit(c, FAMILY_DRILLS, (const char *[]){name}, drills_count(c->all->gateway->drills, name));
     for (uint32_t t = 0; t < s->options->tier_count; t++) {
         const char *labels[] = {name, s->options->tiers[t].name};
         emit(c, FAMILY_TRIED, labels,

@@ -37,6 +37,8 @@ void database_metrics_count(struct database_metrics *, unsigned worker, enum sql
 
 /* A tier of the service has answered or failed; `worker` by index. */
 void metrics_of_tier(const struct service *, uint32_t tier, unsigned worker, uint64_t took_ns);
+/* A drill of this kind has hit an attempt on the service. */
+void metrics_of_drill(const struct service *, const char *kind, unsigned worker);
 /* One exchange has ended: counters, and the request's log line. */
 void metrics_of_exchange(struct exchange *, bool whole);
 

@@ -52,6 +52,10 @@ static void write_story(struct exchange *x, struct buf *b, const char *source) {
             buf_string(b, swg_refusal_word(s->no_retry));
         }
     }
+    if (x->drill) {
+        buf_literal(b, ";drill=");
+        buf_string(b, x->drill);
+    }
     uint64_t tenths = (exchange_now(x) - x->started_ns) / 100000;
     buf_literal(b, ";took=");
     buf_uint(b, tenths / 10);

@@ -44,6 +44,7 @@ static void add_story(struct log_line *line, struct exchange *x) {
         log_str(line, "reason", swg_refusal_word(s->reason));
     if (s->no_retry != SWG_ADMITTED)
         log_str(line, "no_retry", swg_refusal_word(s->no_retry));
+    log_str(line, "drill", x->drill);
 }
 
 void request_log(struct exchange *x, int status, uint64_t took_ns, bool whole) {

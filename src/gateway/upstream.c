@@ -37,13 +37,7 @@ static struct upstream *from_pool(struct worker *w, struct target *t, bool young
     return u;
 }
 
-static struct upstream *connect_new(struct worker *w, struct target *t, int *os_error) {
-    struct sockaddr_storage address;
-    socklen_t len;
-    if (!target_pick_address(t, &address, &len)) {
-        *os_error = ENETUNREACH;
-        return NULL;
-    }
+static struct upstream *make(struct worker *w, int *os_error) {
     struct upstream *u = calloc(1, sizeof *u);
     if (!u) {
         *os_error = ENOMEM;
@@ -54,6 +48,19 @@ static struct upstream *connect_new(struct worker *w, struct target *t, int *os_
     io_timer_init(&u->timer, on_pool_timeout);
     u->worker = w;
     io_stream_init(&u->stream, &upstream_ops);
+    return u;
+}
+
+static struct upstream *connect_new(struct worker *w, struct target *t, int *os_error) {
+    struct sockaddr_storage address;
+    socklen_t len;
+    if (!target_pick_address(t, &address, &len)) {
+        *os_error = ENETUNREACH;
+        return NULL;
+    }
+    struct upstream *u = make(w, os_error);
+    if (!u)
+        return NULL;
     int error = io_connect(w->io, &u->stream, (struct sockaddr *)&address, len);
     if (error < 0) {
         free(u);
@@ -65,6 +72,13 @@ static struct upstream *connect_new(struct worker *w, struct target *t, int *os_
     return u;
 }
 
+static void begin(struct upstream *u, struct leg *leg) {
+    u->leg = leg;
+    u->got_bytes = u->keep = u->paused = false;
+    u->keep_alive_ns = leg->service->options->transport.keep_alive_ns;
+    io_want_data(&u->stream, true);
+}
+
 struct upstream *upstream_get(struct worker *w, struct target *t, struct leg *leg, bool young_only,
                               int *os_error) {
     struct upstream *u = from_pool(w, t, young_only);
@@ -72,12 +86,25 @@ struct upstream *upstream_get(struct worker *w, struct target *t, struct leg *le
         u->state = UPSTREAM_HEAD;
     else
         u = connect_new(w, t, os_error);
+    if (u)
+        begin(u, leg);
+    return u;
+}
+
+struct upstream *upstream_adopt(struct worker *w, struct target *t, struct leg *leg, int fd,
+                                int *os_error) {
+    struct upstream *u = make(w, os_error);
+    int error = u ? io_adopt(w->io, &u->stream, fd) : 0;
+    if (error < 0) {
+        free(u);
+        *os_error = -error;
+        return NULL;
+    }
     if (!u)
         return NULL;
-    u->leg = leg;
-    u->got_bytes = u->keep = u->paused = false;
-    u->keep_alive_ns = leg->service->options->transport.keep_alive_ns;
-    io_want_data(&u->stream, true);
+    u->target = target_hold(t);
+    u->state = UPSTREAM_HEAD;
+    begin(u, leg);
     return u;
 }
 

@@ -47,6 +47,10 @@ struct upstream {
  * one that was parked for long, whose other end may be closing. */
 struct upstream *upstream_get(struct worker *, struct target *, struct leg *, bool young_only,
                               int *os_error);
+/* The same on a connected socket, which is taken over: a connection that no service
+ * is behind (drilling.h). It does not go to the pool. */
+struct upstream *upstream_adopt(struct worker *, struct target *, struct leg *, int fd,
+                                int *os_error);
 /* After a whole answer: back to the pool, or closed if it cannot be reused. */
 void upstream_put(struct upstream *);
 void upstream_close(struct upstream *);

@@ -13,7 +13,7 @@ from kit.mock import Mock, command
 from kit.upstream import dead_port
 
 COMMANDS = ["run", "check", "explain", "demo", "mock", "status", "history", "open", "close",
-            "disable", "reset", "outbox", "reload", "drain", "version", "reference", "help"]
+            "disable", "reset", "outbox", "drill", "reload", "drain", "version", "reference", "help"]
 
 
 @pytest.fixture
