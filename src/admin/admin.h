@@ -21,6 +21,8 @@ struct admin_host {
     void *arg;
     /* True and perhaps a remark, or false and what was wrong. */
     bool (*reload)(void *arg, const char *author, uint64_t *generation, struct buf *text);
+    /* Brings options that came of those in force into force: 0 or -errno. */
+    int (*change)(void *arg, struct gateway_options *);
     void (*drain)(void *arg, const char *author);
     bool (*is_ready)(void *arg);
     bool (*is_alive)(void *arg); /* every event loop turns */

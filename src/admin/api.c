@@ -114,7 +114,20 @@ const struct route api_routes[] = {
     {HTTP_GET, "/api/v1/services", ACCESS_READ, handle_services,
      "Every service: breaker, endpoints, health checks, requests and latencies.", NULL},
     {HTTP_GET, "/api/v1/services/{name}", ACCESS_READ, handle_service,
-     "One of them, with the policy in force.", NULL},
+     "One of them, with the policy in force, and in `patched` what of it was changed at run time. "
+     "The `ETag` is that of the whole configuration.",
+     NULL},
+    {HTTP_PATCH, "/api/v1/services/{name}", ACCESS_CHANGE, handle_patch_service,
+     "Changes the service's policy until the next reload: a merge patch (RFC 7396) with the keys "
+     "and values of the configuration, such as `{\"breaker\": {\"failures\": 8}}`, and `author` "
+     "and "
+     "`reason`. States, windows and limits are kept. 422 with `errors` and nothing changed if the "
+     "policy would not be valid; 412 if `If-Match` has another `ETag`. `?dry_run=1` only checks. "
+     "Answers with `{service, generation, changed: [{key, from, to}], patched, warnings, policy}`.",
+     NULL},
+    {HTTP_DELETE, "/api/v1/services/{name}/patch", ACCESS_CHANGE, handle_unpatch_service,
+     "Takes back all that was changed at run time: the file holds again. Body: `{reason, author}`.",
+     NULL},
 
     {HTTP_GET, "/api/v1/drills", ACCESS_READ, handle_drills,
      "The drills that are on: `{drills: [{id, service, endpoint, kind, delay_ms, status, percent, "
@@ -134,7 +147,8 @@ const struct route api_routes[] = {
     {HTTP_GET, "/api/v1/config", ACCESS_READ, handle_config,
      "The configuration in force, with all defaults; secrets are `***`.", NULL},
     {HTTP_POST, "/api/v1/config/reload", ACCESS_CHANGE, handle_reload,
-     "Reads the file again. 422 with what is wrong, and nothing changed, if it has errors. "
+     "Reads the file again, which ends what was changed at run time: `replaced` lists that. 422 "
+     "with what is wrong, and nothing changed, if it has errors. "
      "Body: `{author}`.",
      NULL},
     {HTTP_POST, "/api/v1/drain", ACCESS_CHANGE, handle_drain,

@@ -3,6 +3,7 @@
 
 #include "admin/command_body.h"
 #include "admin/handlers.h"
+#include "admin/policy_change.h"
 #include "admin/problem.h"
 #include "config/config.h"
 
@@ -46,7 +47,9 @@ static void write_findings(struct json_out *j, struct bytes text) {
     json_array_end(j);
 }
 
-static void answer_reload(struct response *a, bool ok, uint64_t generation, struct bytes text) {
+/* `before`: the options whose changes at run time have ended. */
+static void answer_reload(struct response *a, bool ok, uint64_t generation, struct bytes text,
+                          const struct gateway_options *before) {
     struct json_out *j;
     if (!ok) {
         j = problem_begin(a, 422, "bad_configuration",
@@ -65,6 +68,8 @@ static void answer_reload(struct response *a, bool ok, uint64_t generation, stru
         json_bytes(j, text);
     else
         json_null(j);
+    json_key(j, "replaced");
+    policy_write_patches(j, before, NULL);
     json_object_end(j);
     response_end_json(a);
 }
@@ -76,8 +81,10 @@ void handle_reload(struct request *r, struct response *a) {
     if (!read_author(r, a, &body))
         return;
     buf_init(&text, REPORT_MAX);
+    struct plan *before = gateway_plan(r->admin->gateway);
     bool ok = r->admin->host.reload(r->admin->host.arg, body.author, &generation, &text);
-    answer_reload(a, ok, generation, buf_view(&text));
+    answer_reload(a, ok, generation, buf_view(&text), before->options);
+    plan_release(before);
     buf_free(&text);
 }
 

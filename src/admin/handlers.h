@@ -46,6 +46,10 @@ void handle_drills_stop(struct request *, struct response *);
 /* "drills": a list of them, in an open object. */
 void drills_write_member(struct json_out *, const struct moment *, struct admin *);
 
+/* patch_api.c */
+void handle_patch_service(struct request *, struct response *);
+void handle_unpatch_service(struct request *, struct response *);
+
 /* config_api.c */
 void handle_config(struct request *, struct response *);
 void handle_reload(struct request *, struct response *);

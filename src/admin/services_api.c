@@ -1,5 +1,6 @@
 /* services_api.c - services: the policy in force, and how they do. */
 #include "admin/handlers.h"
+#include "admin/policy_change.h"
 #include "admin/problem.h"
 #include "admin/service_json.h"
 
@@ -26,8 +27,12 @@ void handle_service(struct request *r, struct response *a) {
         problem(a, 404, "unknown_service", "there is no service \"%s\"", r->name);
     } else {
         struct json_out *j = response_json(a, 200);
+        policy_write_etag(a, plan->generation);
+        buf_literal(&a->fields, "Accept-Patch: application/merge-patch+json\r\n");
         json_object(j);
         service_write_members(j, &r->moment, r->admin, s, true);
+        json_key(j, "patched");
+        policy_write_patches(j, plan->options, s->options->name);
         json_object_end(j);
         response_end_json(a);
     }

@@ -43,7 +43,7 @@ struct command {
     const char *example;     /* as typed, with remarks after '#' */
 };
 
-enum { ARGS_END = 0, ARGS_OPERANDS = 8 };
+enum { ARGS_END = 0, ARGS_OPERANDS = 32 };
 
 struct args {
     const struct command *command;

@@ -1,6 +1,7 @@
 /* reload.c - `switchgear reload`. */
 #include "cli/admin_client.h"
 #include "cli/commands.h"
+#include "cli/findings.h"
 #include "cli/terminal.h"
 
 static const struct arg_option options[] = {
@@ -16,7 +17,8 @@ const struct command page_reload = {
     .synopsis = "[--json]",
     .description =
         "The gateway reads the file it was started with. Requests under way go on as they began; "
-        "breakers keep their state. A file with errors changes nothing: they are printed, and the "
+        "breakers keep their state. What was changed at run time (`switchgear set`) ends and is "
+        "named. A file with errors changes nothing: they are printed, and the "
         "old configuration stays in force. What takes effect only at the next start is named.",
     .options = options,
     .exit_failed = "the gateway does not answer",
@@ -24,15 +26,17 @@ const struct command page_reload = {
     .example = "switchgear reload",
 };
 
-static void print_errors(const struct node *root) {
-    const struct node *errors = json_in_get(root, "errors");
-    fprintf(stderr, "switchgear reload: %s\n", json_in_text_or(root, "detail", "not reloaded"));
-    for (struct node_entry *e = errors && errors->kind == NODE_LIST ? errors->first : NULL; e;
+static void print_replaced(const struct node *root) {
+    const struct node *list = json_in_get(root, "replaced");
+    for (struct node_entry *e = list && list->kind == NODE_LIST ? list->first : NULL; e;
          e = e->next) {
-        if (e->value->kind != NODE_SCALAR)
-            continue;
-        terminal_text(stderr, e->value->text.at);
-        fputc('\n', stderr);
+        fputs("ended: ", stdout);
+        terminal_text(stdout, json_in_text_or(e->value, "service", "?"));
+        fputc(' ', stdout);
+        terminal_text(stdout, json_in_text_or(e->value, "key", "?"));
+        fputs(", changed at run time by ", stdout);
+        terminal_text(stdout, json_in_text_or(e->value, "author", "?"));
+        fputc('\n', stdout);
     }
 }
 
@@ -41,7 +45,7 @@ static int print_result(int status, struct bytes answer) {
     if (!json_in_read(&in, answer)) {
         fprintf(stderr, "switchgear reload: what was answered is no JSON\n");
     } else if (status == 422) {
-        print_errors(in.root);
+        findings_print(page_reload.name, in.root);
     } else {
         const char *later = json_in_text(in.root, "needs_restart");
         printf("reloaded; generation %s\n", json_in_text_or(in.root, "generation", "unknown"));
@@ -50,6 +54,7 @@ static int print_result(int status, struct bytes answer) {
             terminal_text(stdout, later);
             fputc('\n', stdout);
         }
+        print_replaced(in.root);
     }
     json_in_free(&in);
     return status == 422 ? EXIT_USAGE : EXIT_DONE;

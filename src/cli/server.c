@@ -17,6 +17,7 @@
 #include "cli/names.h"
 #include "gateway/health.h"
 #include "gateway/history.h"
+#include "gateway/policy_history.h"
 #include "gateway/stores.h"
 #include "gateway/worker.h"
 #include "loop/listener.h"
@@ -398,7 +399,11 @@ static bool load_and_apply(struct server *s, struct buf *text) {
 }
 
 bool server_reload(struct server *s, const char *author, uint64_t *generation, struct buf *text) {
+    struct plan *before = gateway_plan(s->gateway);
     bool ok = load_and_apply(s, text);
+    if (ok)
+        history_patches_ended(s->gateway, before->options, author);
+    plan_release(before);
     atomic_fetch_add_explicit(ok ? &s->gateway->reloads : &s->gateway->reload_errors, 1,
                               memory_order_relaxed);
     struct plan *plan = gateway_plan(s->gateway);
@@ -459,6 +464,14 @@ static bool on_admin_reload(void *arg, const char *author, uint64_t *generation,
     return server_reload(arg, author, generation, text);
 }
 
+static int on_admin_change(void *arg, struct gateway_options *o) {
+    struct server *s = arg;
+    int error = gateway_reload(s->gateway, o);
+    if (!error)
+        apply(s, o);
+    return error;
+}
+
 static void on_admin_drain(void *arg, const char *author) {
     struct server *s = arg;
     history_note(s->gateway, "drain", author, "");
@@ -493,7 +506,12 @@ static const struct loop_listener_ops admin_listener_ops = {.on_accept = on_admi
 
 static int start_admin(struct server *s) {
     const struct admin_options *o = &s->options->admin;
-    const struct admin_host host = {s, on_admin_reload, on_admin_drain, is_ready, is_alive};
+    const struct admin_host host = {.arg = s,
+                                    .reload = on_admin_reload,
+                                    .change = on_admin_change,
+                                    .drain = on_admin_drain,
+                                    .is_ready = is_ready,
+                                    .is_alive = is_alive};
     struct listen_options listen = {.host = o->host, .port = o->port};
     struct loop_listener_options options = {0};
     struct sockaddr_storage address = {0};

@@ -11,12 +11,14 @@
 #include "config/directives.h"
 #include "config/document.h"
 #include "config/fill.h"
+#include "config/patch.h"
 #include "config/types.h"
 
 enum { SCRATCH_BYTES_MAX = 64 << 20 };
 
 static int read_file(const char *path, struct buf *to);
 static struct gateway_options *new_options(const char *name);
+static void keep_source(struct fill *, struct bytes text);
 static void fill_options(struct fill *, const struct node *root);
 static void finish_top(struct fill *);
 static uint32_t core_count(void);
@@ -40,8 +42,8 @@ int config_load(const char *path, struct gateway_options **out, struct config_re
     return result;
 }
 
-int config_load_text(const char *name, struct bytes text, struct gateway_options **out,
-                     struct config_report *report) {
+static int load(const char *name, struct bytes text, const struct policy_patch *patches,
+                uint32_t patch_count, struct gateway_options **out, struct config_report *report) {
     struct arena scratch;
     uint32_t errors_before = report->error_count;
     *out = NULL;
@@ -60,6 +62,9 @@ int config_load_text(const char *name, struct bytes text, struct gateway_options
     f->arena = options->arena;
     f->options = options;
     const struct node *root = document_read(&scratch, text, report);
+    keep_source(f, text);
+    if (root)
+        root = patch_document(f, root, patches, patch_count);
     if (root)
         fill_options(f, root);
     arena_reset(&scratch);
@@ -69,6 +74,17 @@ int config_load_text(const char *name, struct bytes text, struct gateway_options
     }
     *out = options;
     return 0;
+}
+
+int config_load_text(const char *name, struct bytes text, struct gateway_options **out,
+                     struct config_report *report) {
+    return load(name, text, NULL, 0, out, report);
+}
+
+int config_load_patched(const struct gateway_options *from, const struct policy_patch *patches,
+                        uint32_t count, struct gateway_options **out,
+                        struct config_report *report) {
+    return load(from->file, from->source, patches, count, out, report);
 }
 
 const char *config_default_path(void) {
@@ -165,6 +181,11 @@ static struct gateway_options *new_options(const char *name) {
     o->arena = arena;
     o->file = file;
     return o;
+}
+
+/* For a change at run time: the file may be another by then. */
+static void keep_source(struct fill *f, struct bytes text) {
+    f->options->source = (struct bytes){fill_copy(f, text), text.len};
 }
 
 static void fill_options(struct fill *f, const struct node *root) {

@@ -29,6 +29,11 @@ int config_load(const char *path, struct gateway_options **out, struct config_re
 int config_load_text(const char *name, struct bytes text, struct gateway_options **out,
                      struct config_report *);
 
+/* What the options `from` came of, loaded again with these changes laid over it; they are
+ * copied. See patch.h. */
+int config_load_patched(const struct gateway_options *from, const struct policy_patch *,
+                        uint32_t count, struct gateway_options **out, struct config_report *);
+
 /* The first of switchgear.yaml and /etc/switchgear/switchgear.yaml that is
  * there; the first where neither is. */
 const char *config_default_path(void);
@@ -36,6 +41,13 @@ const char *config_default_path(void);
 /* The configuration in force as one JSON object in the shape of the file, all
  * defaults filled in. Secrets are "***". Has at most 9 levels. */
 void config_write_json(const struct gateway_options *, struct json_out *);
+
+/* One object {key, from, to} for each key of the policy that differs, without endpoints
+ * and fallback; how many. A value that is not set is null. `words` gets the same for
+ * people: "breaker.failures 5 -> 8, …". */
+uint32_t config_write_policy_diff(const struct service_options *before,
+                                  const struct service_options *after, struct json_out *,
+                                  struct buf *words);
 
 /* The names of directives that differ and take effect only at the next start,
  * comma-separated; nothing where a reload brings everything into force. */

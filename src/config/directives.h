@@ -45,6 +45,7 @@ enum directive_flag {
     DIRECTIVE_REQUIRED = 1 << 1,     /* must be given */
     DIRECTIVE_SERVICE_ONLY = 1 << 2, /* of services, not of defaults */
     DIRECTIVE_LATER = 1 << 3,        /* not in the reference page: for a later version */
+    DIRECTIVE_FILE_ONLY = 1 << 4,    /* of services: cannot be changed at run time (patch.h) */
 };
 
 struct directive {

@@ -28,7 +28,8 @@ enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 struct node {
     enum node_kind kind;
     bool plain;            /* a scalar without quotes: null, true, 5 are not text */
-    uint32_t line, column; /* from 1 */
+    bool literal;          /* came by the admin API: ${…} and file: stand for themselves */
+    uint32_t line, column; /* from 1; line 0: not in the file */
     struct bytes text;     /* of a scalar; followed by a NUL */
     struct node_entry *first, *last;
     uint32_t count;

@@ -120,7 +120,7 @@ bool fill_text(struct fill *f, const struct directive *d, const struct node *n, 
     if (n->kind != NODE_SCALAR)
         return d ? fill_wrong(f, d, n, NULL) : fill_wrong_but(f, n, "a single value", NULL);
     *out = n->text;
-    if (!n->text.len || !memmem(n->text.at, n->text.len, "${", 2))
+    if (!n->text.len || n->literal || !memmem(n->text.at, n->text.len, "${", 2))
         return true;
     struct buf text;
     struct bytes name;

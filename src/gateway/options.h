@@ -314,10 +314,22 @@ struct drain_options {
     uint64_t timeout_ns; /* then running requests get so long; default 30 s */
 };
 
+/* One key of a service's policy as it was changed at run time. */
+struct policy_patch {
+    const char *service;
+    const char *key;   /* "breaker.failures", below the service */
+    const char *value; /* as JSON; "null": the file's is taken away */
+    const char *author, *reason;
+    uint64_t unix_ms; /* since when */
+};
+
 struct gateway_options {
     uint32_t references; /* gateway_options_hold(), _release() */
     struct arena *arena;
-    const char *file;         /* where it came from */
+    const char *file;     /* where it came from */
+    struct bytes source;  /* what stood there; has secrets in it */
+    uint32_t patch_count; /* laid over it, in this order */
+    const struct policy_patch *patches;
     uint32_t workers;         /* never 0 */
     const char *store_file;   /* what must last, in SQLite; default switchgear.db */
     const char *store_url;    /* postgresql://… in place of it; NULL: none */

@@ -237,7 +237,7 @@ def test_control_survives_a_reload(gateway, server):
     config["services"]["web"]["retry"]["max"] = 1
     gw.write(config)
     assert admin.post("/api/v1/config/reload").json() == {
-        "reloaded": True, "generation": 2, "needs_restart": None}
+        "reloaded": True, "generation": 2, "needs_restart": None, "replaced": []}
     web = admin.breaker()
     assert web["state"] == "forced_open" and web["manual"]["reason"] == "stay"
     assert gw.get("/").status == 503

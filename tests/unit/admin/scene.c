@@ -51,6 +51,10 @@ static bool reload(void *arg, const char *author, uint64_t *generation, struct b
     return !s->reload_fails;
 }
 
+static int change(void *arg, struct gateway_options *o) {
+    return gateway_reload(((struct scene *)arg)->gateway, o);
+}
+
 static void drain(void *arg, const char *author) {
     struct scene *s = arg;
     s->drains++;
@@ -89,7 +93,12 @@ void scene_init(struct scene *s, const char *host, const char *token) {
     MUST(gateway_create(&s->gateway, s->options, &e) == 0);
     MUST(health_create(&s->health, s->gateway, &s->io.io) == 0);
     const struct admin_options o = {.enabled = true, .host = host, .port = 9797, .token = token};
-    const struct admin_host process = {s, reload, drain, is_ready, is_alive};
+    const struct admin_host process = {.arg = s,
+                                       .reload = reload,
+                                       .change = change,
+                                       .drain = drain,
+                                       .is_ready = is_ready,
+                                       .is_alive = is_alive};
     MUST(admin_create(&s->admin, s->gateway, s->health, &s->io.io, &o, &process) == 0);
 }
 
