@@ -104,6 +104,7 @@ static void write_health(struct json_out *j, const struct moment *m, struct admi
     }
     health_read(a->health, s, endpoint, &r);
     json_key_object(j, "health");
+    json_key_string(j, "check", r.kind);
     json_key_string(j, "state", health_word(r.state));
     json_key_time(j, "checked_at", m, r.checked_ns);
     json_key_ms(j, "took_ms", r.took_ns);

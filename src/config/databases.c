@@ -65,6 +65,7 @@ static void finish(struct fill *f, struct database_options *db) {
         return;
     sql_url_show(db->url, shown, sizeof shown);
     endpoint->name = fill_copy(f, bytes_of(shown));
+    db->health.check = HEALTH_CHECK_SQL;
     db->policy.endpoints = endpoint;
     db->policy.endpoint_count = 1;
     db->policy.timeout.total_ns = SWG_OFF; /* the tier's own */
@@ -88,6 +89,8 @@ static void fill_one(struct fill *f, const struct node_entry *e) {
         fill_defaults(f, scope, db);
         fill_map(f, scope, e->value, db);
         finish(f, db);
+        if (db->health.enabled)
+            finish_health_query(f, named_at(&named, "databases.*.health.query"), &db->health, db);
     }
     fill_leave(f, path);
 }

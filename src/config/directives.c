@@ -79,6 +79,13 @@ static const struct choice store_choices[] = {{"memory", CACHE_STORE_MEMORY, fal
                                               {"redis", CACHE_STORE_REDIS, false},
                                               {0}};
 
+static const struct choice check_choices[] = {{"auto", HEALTH_CHECK_AUTO, false},
+                                              {"http", HEALTH_CHECK_HTTP, false},
+                                              {"tcp", HEALTH_CHECK_TCP, false},
+                                              {"redis", HEALTH_CHECK_REDIS, false},
+                                              {"postgres", HEALTH_CHECK_POSTGRES, false},
+                                              {"sql", HEALTH_CHECK_SQL, false},
+                                              {0}};
 static const struct choice as_choices[] = {{"rows", SQL_AS_ROWS, false},
                                            {"row", SQL_AS_ROW, false},
                                            {"value", SQL_AS_VALUE, false},

@@ -109,6 +109,11 @@ void fill_headers_write(struct json_out *, const char *key, const struct header_
 int fill_database(struct fill *, const struct node *, const char *text);
 /* Of a service, or a database. */
 bool name_is_good(struct bytes);
+/* A service's check, after all keys. */
+void finish_health(struct fill *, struct draft *);
+/* Its query on that database; `at` is where it was written. */
+void finish_health_query(struct fill *, const struct node *at, struct health_options *,
+                         const struct database_options *);
 /* A sql tier, after its keys. */
 void finish_sql(struct fill *, const struct node *, struct tier_options *);
 

@@ -305,6 +305,7 @@ static void finish(struct fill *f, struct draft *draft) {
     finish_breaker(f, draft);
     finish_rate(f, draft);
     finish_lists(f, draft);
+    finish_health(f, draft);
     s->policy.cache = s->cache.enabled;
     s->message_open = finish_message(f, s->message_open, s->name);
     s->message_timeout = finish_message(f, s->message_timeout, s->name);

@@ -36,6 +36,10 @@ extern const struct directive_type type_redis_url, type_redis_prefix;
 extern const struct directive_type type_defaults, type_services, type_endpoints, type_url;
 extern const struct directive_type type_names;
 
+/* ---- health.c ------------------------------------------------------------- */
+extern const struct directive_type type_statuses;                           /* uint64_t[10] */
+extern const struct directive_type type_health_database, type_health_query; /* health_options */
+
 /* ---- fallback.c ---------------------------------------------------------- */
 extern const struct directive_type type_fallback;
 

@@ -108,6 +108,10 @@ void database_read(const struct database *db, struct sql_stats *out) {
     sql_read(db->pool->sql, out);
 }
 
+void database_submit(const struct database *db, struct sql_query *q) {
+    sql_submit(db->pool->sql, q);
+}
+
 /* ---- the log ----------------------------------------------------------------------- */
 
 static void say(const struct database_call *c, enum log_level level, const char *message,

@@ -39,6 +39,9 @@ int database_open(struct database *, struct gateway *, const struct database_opt
                   const struct database *old, uint64_t seed, uint64_t now_ns);
 void database_close(struct database *);
 void database_read(const struct database *, struct sql_stats *);
+/* Asks the pool itself, once: neither breaker nor retry, nothing counted. For
+ * checks. Ends, or is cancelled, before the database is closed. */
+void database_submit(const struct database *, struct sql_query *);
 
 struct database_call {
     struct database *db;

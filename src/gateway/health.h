@@ -3,18 +3,19 @@
  * A check never opens a breaker: real traffic knows better. It closes one: where
  * a service has a check, a breaker whose open time is over is probed by it, so
  * that recovery needs no user's request (and costs none). The results are shown
- * beside the breakers.
+ * beside the breakers. How a check is made, by protocol, is in checks/.
+ *
+ * A database that sql tiers ask may have one too: a query.
  *
  * Threading: the control thread. */
 #ifndef SWG_GATEWAY_HEALTH_H
 #define SWG_GATEWAY_HEALTH_H
 
 #include "base/io.h"
+#include "gateway/checks/check.h"
 #include "gateway/gateway.h"
 
 struct health;
-
-enum health_state { HEALTH_UNKNOWN, HEALTH_GOOD, HEALTH_BAD };
 
 struct health_reading {
     enum health_state state;
@@ -22,6 +23,7 @@ struct health_reading {
     uint64_t took_ns;
     int status;        /* of the answer; 0: none came */
     const char *cause; /* static word: "", "refused", "timeout", "status", … */
+    const char *kind;  /* "http", "tcp", …; NULL: there is no check */
     uint64_t checks, failures;
 };
 
@@ -33,6 +35,7 @@ void health_follow(struct health *, struct plan *);
 /* Zeroed with HEALTH_UNKNOWN where there is no check. */
 void health_read(const struct health *, const struct service *, uint32_t endpoint,
                  struct health_reading *);
+void health_read_database(const struct health *, const struct database *, struct health_reading *);
 /* Checks everything of every open breaker now: force-recovery. */
 void health_probe_now(struct health *);
 

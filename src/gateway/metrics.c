@@ -483,14 +483,17 @@ static void emit_endpoints(struct collector *c, const struct service *s, uint64_
     }
 }
 
+static void emit_check(struct collector *c, const char *name, const char *endpoint,
+                       const struct health_reading *r) {
+    emit(c, FAMILY_CHECKS, (const char *[]){name, endpoint, "good"}, r->checks - r->failures);
+    emit(c, FAMILY_CHECKS, (const char *[]){name, endpoint, "failed"}, r->failures);
+}
+
 static void emit_checks(struct collector *c, const struct service *s) {
     for (uint32_t i = 0; i < swg_policy_endpoint_count(s->policy); i++) {
         struct health_reading r;
-        const char *endpoint = swg_policy_endpoint_name(s->policy, i);
         health_read(c->all->gateway->health, s, i, &r);
-        emit(c, FAMILY_CHECKS, (const char *[]){s->options->name, endpoint, "good"},
-             r.checks - r.failures);
-        emit(c, FAMILY_CHECKS, (const char *[]){s->options->name, endpoint, "failed"}, r.failures);
+        emit_check(c, s->options->name, swg_policy_endpoint_name(s->policy, i), &r);
     }
 }
 
@@ -511,6 +514,11 @@ static void emit_database(struct collector *c, const struct database *db, uint64
     emit(c, FAMILY_SQL_WAITING, (const char *[]){name}, s.waiting);
     emit_breaker(c, db->changes->name, db->policy, now_ns);
     emit_changes(c, db->changes);
+    if (db->options->health.enabled && c->all->gateway->health) {
+        struct health_reading r;
+        health_read_database(c->all->gateway->health, db, &r);
+        emit_check(c, db->changes->name, swg_policy_endpoint_name(db->policy, 0), &r);
+    }
 }
 
 static void emit_service(struct collector *c, struct service *s, uint64_t now_ns) {

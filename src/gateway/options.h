@@ -115,10 +115,28 @@ struct cache_redis_options {
     const char *prefix;  /* of all keys */
 };
 
+/* What an active check asks; see checks/check.h. AUTO: what fits the endpoint. */
+enum health_check {
+    HEALTH_CHECK_AUTO,
+    HEALTH_CHECK_HTTP,
+    HEALTH_CHECK_TCP,
+    HEALTH_CHECK_REDIS,
+    HEALTH_CHECK_POSTGRES,
+    HEALTH_CHECK_SQL,
+};
+
 struct health_options {
     bool enabled;
-    const char *path;
-    uint64_t interval_ns; /* default 10 s */
+    enum health_check check;
+    const char *path;            /* http */
+    uint64_t expect[10];         /* http: statuses that are good; swg_status_in() */
+    const char *user, *password; /* redis; user also postgres; NULL: none */
+    const char *database;        /* sql: as written; NULL: none */
+    uint32_t database_index;     /* of it, in gateway_options.databases */
+    const char *query;           /* as written */
+    struct bytes query_text;     /* as the database gets it */
+    bool row;                    /* sql: a result without rows is a failure */
+    uint64_t interval_ns;        /* default 10 s */
     uint64_t timeout_ns;  /* default 2 s */
 };
 
@@ -158,6 +176,7 @@ struct database_options {
     bool writable;
     bool from_url;                    /* of a tier, not under `databases` */
     struct swg_policy_options policy; /* of the database; connect_ns also of its connections */
+    struct health_options health;     /* of the database itself: sql */
 };
 
 /* A value's type where it is bound; ANY: JSON's own, else text. */

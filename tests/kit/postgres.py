@@ -45,15 +45,16 @@ class Postgres:
             self.close()
             raise
 
-    def start(self):
+    def start(self, *options, wait=True):
         self.process = subprocess.Popen(
             self.user + [str(self.bin / "postgres"), "-D", str(self.directory / "data"),
                          "-p", str(self.port), "-k", str(self.directory),
                          "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off",
-                         "-c", "max_connections=40"],
+                         "-c", "max_connections=40", *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=open(self.directory / "log", "a"), cwd=self.directory, start_new_session=True)
-        eventually(self._answers, "PostgreSQL answers", 3 * DEADLINE)
+        if wait:
+            eventually(self._answers, "PostgreSQL answers", 3 * DEADLINE)
 
     def _answers(self):
         assert self.process.poll() is None, (self.directory / "log").read_text()

@@ -29,7 +29,7 @@ class Redis:
 
     def answers(self):
         try:
-            return b"PONG" in self.say("PING") or b"NOAUTH" in self.say("PING")
+            return self.say("PING").startswith((b"+PONG", b"-NOAUTH", b"-LOADING"))
         except OSError:
             return False
 

@@ -46,6 +46,8 @@ static const char *companions(const char *path) {
         return "fallback: [{stale: {}, share: %s}]";
     if (!strcmp(path, "services.*.fallback[].time"))
         return "fallback: [{stale: {}, time: %s}]";
+    if (!strcmp(path, "services.*.health.check"))
+        return "health: {check: %s, database: shop}";
     if (!strcmp(path, "services.*.fallback[].sql"))
         return "fallback: [{sql: {database: 'sqlite:x', query: SELECT 1}}]";
     if (!strcmp(path, "services.*.fallback[].sql.database"))
@@ -124,6 +126,8 @@ static void write_file(struct buf *to, const struct directive *d, const char *va
     }
     if (!strcmp(path, "services.*.cache.store"))
         buf_string(to, "cache_disk: {path: /x}\ncache_redis: {url: 'redis://h'}\n");
+    if (!strncmp(path, "services.*.health.", 18))
+        buf_string(to, "databases: {shop: {url: 'sqlite:x'}}\n");
     if (!strcmp(path, "services")) {
         buf_printf(to, "services: %s\n", value);
         return;
