@@ -45,6 +45,8 @@ struct swg_breaker_options {
     uint64_t open_ns;        /* first open time; default 5 s */
     uint64_t open_max_ns;    /* doubled at each reopening up to this; default 60 s, or open_ns */
     uint32_t jitter_percent; /* open times vary by so much at most; default 10; 101: none */
+    bool stay_open;          /* open times do not end by themselves, but by probe_now, reset or
+                                force. A change of it also holds for what is open */
     /* half-open */
     uint32_t probes;         /* at most so many calls at once, 1…64; default 2 */
     uint32_t close_after;    /* successes in a row that close it, any failure opens; default 2 */
@@ -116,7 +118,7 @@ struct swg_breaker_stats {
     uint64_t generation, events;
     uint64_t since_ns;        /* of the present state */
     uint64_t opened_ns;       /* last time it opened; 0: never */
-    uint64_t open_until_ns;   /* when open */
+    uint64_t open_until_ns;   /* when open; SWG_NEVER: stays so, see stay_open */
     uint64_t manual_until_ns; /* SWG_NEVER: no expiry */
     uint32_t reopenings;      /* how often in a row, what doubles the open time */
     uint32_t probes_out;

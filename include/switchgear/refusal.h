@@ -29,7 +29,8 @@
     X(SWITCHED_OFF, "switched_off", "an operator has switched this off")                        \
     X(UNAVAILABLE_LOCALLY, "unavailable_locally", "this process lacks descriptors or memory")   \
     X(BACKLOG, "backlog", "writes before this one are still queued for the service")            \
-    X(READ_ONLY, "read_only", "the service is degraded and takes no writes meanwhile")
+    X(READ_ONLY, "read_only", "the service is degraded and takes no writes meanwhile")          \
+    X(EMERGENCY, "emergency", "there is an emergency, and the service is not essential")
 
 enum swg_refusal {
     SWG_ADMITTED = 0,

@@ -37,7 +37,9 @@ const struct route api_routes[] = {
     {HTTP_GET, "/health", ACCESS_READ, handle_health,
      "The overall state. `HEALTHY`: at least 80% of the services work; `DEGRADED`: at least half; "
      "`CRITICAL`: fewer, or a critical one is down; `EMERGENCY`: several critical ones are down. "
-     "503 from `CRITICAL` on.",
+     "503 from `CRITICAL` on. For each service its `condition` (`working`, `impaired`, `down`) and "
+     "what it is so `because` of; `emergency.actions` tells what is being done (`read_only`, "
+     "`shed`).",
      NULL},
     {HTTP_GET, "/health/resilience", ACCESS_READ, handle_health, NULL, "/health"},
 

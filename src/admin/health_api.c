@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "admin/handlers.h"
-#include "admin/overall.h"
 #include "admin/service_json.h"
 #include "gateway/cache.h"
+#include "gateway/manager.h"
 
 /* ---- probes ------------------------------------------------------------------ */
 
@@ -87,8 +87,7 @@ static void write_services(struct json_out *j, const struct moment *m, struct ad
         const struct record *r = records_of(a->records, s);
         enum swg_breaker_state state = swg_policy_state(s->policy, m->now_ns, NULL);
         json_key_object(j, s->options->name);
-        json_key_bool(j, "working", service_works(a, s, m->now_ns));
-        json_key_bool(j, "critical", s->options->critical);
+        service_write_condition(j, m, a, s);
         json_key_uint(j, "endpoints", s->target_count);
         service_write_answering(j, r, state);
         service_write_recent(j, m, r, s);
@@ -97,9 +96,8 @@ static void write_services(struct json_out *j, const struct moment *m, struct ad
     json_object_end(j);
 }
 
-/* For each service that says what it needs: which of it does not work. */
-static void write_dependencies(struct json_out *j, const struct moment *m, struct admin *a,
-                               struct plan *plan) {
+/* For each service that says what it needs: how that is. */
+static void write_dependencies(struct json_out *j, struct admin *a, struct plan *plan) {
     json_key_object(j, "dependencies");
     for (uint32_t i = 0; i < plan->service_count; i++) {
         const struct service_options *o = plan->services[i].options;
@@ -107,12 +105,30 @@ static void write_dependencies(struct json_out *j, const struct moment *m, struc
             continue;
         json_key_object(j, o->name);
         for (uint32_t d = 0; d < o->depends_count; d++) {
-            const struct service *other = plan_service(plan, bytes_of(o->depends_on[d]));
-            bool works = other && service_works(a, other, m->now_ns);
-            json_key_string(j, o->depends_on[d], works ? "working" : "down");
+            const char *name = o->depends_on[d].service;
+            struct manager_reading r;
+            manager_read(a->gateway->manager, plan_service(plan, bytes_of(name)), &r);
+            json_key_string(j, name, swg__condition_word(r.condition));
         }
         json_object_end(j);
     }
+    json_object_end(j);
+}
+
+/* What is being done, since when, and until when at least. */
+static void write_emergency(struct json_out *j, const struct moment *m,
+                            const struct manager_summary *all) {
+    bool on = all->emergency.on;
+    json_key_object(j, "emergency");
+    json_key_bool(j, "active", on);
+    json_key_time(j, "since", m, on ? all->emergency.since_ns : 0);
+    json_key_time(j, "ends_at", m, on ? all->ends_ns : 0);
+    json_key_array(j, "actions");
+    for (unsigned a = EMERGENCY_READ_ONLY; a <= EMERGENCY_SHED; a <<= 1) {
+        if (all->actions & a)
+            json_string(j, emergency_action_word((enum emergency_action)a));
+    }
+    json_array_end(j);
     json_object_end(j);
 }
 
@@ -156,28 +172,32 @@ static void write_system(struct json_out *j, const struct moment *m, struct admi
     json_object_end(j);
 }
 
-static void write_count(struct json_out *j, const struct overall_count *c) {
+static void write_count(struct json_out *j, const struct swg__overall_count *c) {
     json_key_object(j, "count");
     json_key_uint(j, "services", c->services);
     json_key_uint(j, "working", c->working);
+    json_key_uint(j, "impaired", c->impaired);
     json_key_uint(j, "critical_down", c->critical_down);
     json_object_end(j);
 }
 
 void handle_health(struct request *r, struct response *a) {
+    struct manager *manager = r->admin->gateway->manager;
+    struct manager_summary all;
+    manager_update(manager);
+    manager_read_all(manager, &all);
     struct plan *plan = gateway_plan(r->admin->gateway);
-    struct overall_count count;
-    overall_count(r->admin, plan, r->moment.now_ns, &count);
-    enum overall overall = overall_judge(&count);
-    struct json_out *j = response_json(a, overall >= OVERALL_CRITICAL ? 503 : 200);
+    struct json_out *j = response_json(a, all.overall >= SWG__CRITICAL ? 503 : 200);
     json_object(j);
-    json_key_string(j, "status", overall_word(overall));
+    json_key_string(j, "status", swg__overall_word(all.overall));
+    json_key_time(j, "since", &r->moment, all.since_ns);
     json_key_time(j, "timestamp", &r->moment, r->moment.now_ns);
     json_key_object(j, "details");
-    write_count(j, &count);
+    write_count(j, &all.count);
+    write_emergency(j, &r->moment, &all);
     write_breakers(j, &r->moment, plan);
     write_services(j, &r->moment, r->admin, plan);
-    write_dependencies(j, &r->moment, r->admin, plan);
+    write_dependencies(j, r->admin, plan);
     drills_write_member(j, &r->moment, r->admin);
     write_system(j, &r->moment, r->admin, plan);
     json_object_end(j);

@@ -2,8 +2,8 @@
 #include "admin/service_json.h"
 
 #include "admin/breaker_json.h"
-#include "admin/overall.h"
 #include "config/print.h"
+#include "gateway/manager.h"
 #include "gateway/metrics.h"
 
 static void write_quantiles(struct json_out *j, const struct histogram *h) {
@@ -88,17 +88,46 @@ static void write_latency(struct json_out *j, const struct service *s) {
     json_object_end(j);
 }
 
+void service_write_condition(struct json_out *j, const struct moment *m, struct admin *a,
+                             const struct service *s) {
+    struct manager_reading r;
+    manager_read(a->gateway->manager, s, &r);
+    json_key_bool(j, "working", r.condition != SWG__DOWN);
+    json_key_string(j, "condition", swg__condition_word(r.condition));
+    json_key_string(j, "because", *r.because ? r.because : NULL);
+    json_key_time(j, "condition_since", m, r.since_ns);
+    json_key_bool(j, "flapping", r.flapping);
+    json_key_bool(j, "critical", s->options->critical);
+    json_key_bool(j, "essential", s->options->essential);
+}
+
+static void write_dependencies(struct json_out *j, struct admin *a, const struct service *s) {
+    const struct service_options *o = s->options;
+    json_key_array(j, "depends_on");
+    for (uint32_t i = 0; i < o->depends_count; i++)
+        json_string(j, o->depends_on[i].service);
+    json_array_end(j);
+    json_key_array(j, "dependencies");
+    for (uint32_t i = 0; i < o->depends_count; i++) {
+        const struct dependency_options *d = &o->depends_on[i];
+        struct manager_reading r;
+        manager_read(a->gateway->manager, plan_service(s->plan, bytes_of(d->service)), &r);
+        json_object(j);
+        json_key_string(j, "service", d->service);
+        json_key_bool(j, "soft", d->soft);
+        json_key_string(j, "condition", swg__condition_word(r.condition));
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
 void service_write_members(struct json_out *j, const struct moment *m, struct admin *a,
                            const struct service *s, bool details) {
     const struct service_options *o = s->options;
     const struct record *r = records_of(a->records, s);
     json_key_string(j, "name", o->name);
-    json_key_bool(j, "critical", o->critical);
-    json_key_bool(j, "working", service_works(a, s, m->now_ns));
-    json_key_array(j, "depends_on");
-    for (uint32_t i = 0; i < o->depends_count; i++)
-        json_string(j, o->depends_on[i]);
-    json_array_end(j);
+    service_write_condition(j, m, a, s);
+    write_dependencies(j, a, s);
     service_write_answering(j, r, swg_policy_state(s->policy, m->now_ns, NULL));
     service_write_recent(j, m, r, s);
     write_requests(j, s);

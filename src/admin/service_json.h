@@ -8,6 +8,10 @@
 /* Members of an open object; `details` adds the policy in force. */
 void service_write_members(struct json_out *, const struct moment *, struct admin *,
                            const struct service *, bool details);
+/* "working", "condition" and what made it so, as of the manager's last update; and what the
+ * service is to the whole. */
+void service_write_condition(struct json_out *, const struct moment *, struct admin *,
+                             const struct service *);
 /* "recent": the last half minute. */
 void service_write_recent(struct json_out *, const struct moment *, const struct record *,
                           const struct service *);

@@ -3,8 +3,10 @@
 #include "admin/policy_change.h"
 #include "admin/problem.h"
 #include "admin/service_json.h"
+#include "gateway/manager.h"
 
 void handle_services(struct request *r, struct response *a) {
+    manager_update(r->admin->gateway->manager);
     struct plan *plan = gateway_plan(r->admin->gateway);
     struct json_out *j = response_json(a, 200);
     json_object(j);
@@ -21,6 +23,7 @@ void handle_services(struct request *r, struct response *a) {
 }
 
 void handle_service(struct request *r, struct response *a) {
+    manager_update(r->admin->gateway->manager);
     struct plan *plan = gateway_plan(r->admin->gateway);
     struct service *s = plan ? plan_service(plan, bytes_of(r->name)) : NULL;
     if (!s) {

@@ -21,7 +21,8 @@ const struct command page_status = {
         "One line a service, and one for each of its endpoints where there are several: the state "
         "of the breaker and since when, the calls in its window and how many of them failed or "
         "were slow, who answers clients now (upstream, cache, or a tier of the fallback chain), "
-        "and, of an open one, when the service is tried again.\n\n"
+        "and, of an open one, when the service is tried again. What makes a service impaired or "
+        "down beside its breaker stands there too: a health check, an endpoint, a dependency.\n\n"
         "Drills that are on come first: what fails may be failing on purpose.\n\n"
         "Where writes wait in the outbox, or are dead letters, a line a service tells how many.\n\n"
         "States are closed, open, half_open, and under manual control forced_open, forced_closed "
@@ -84,23 +85,40 @@ static void put_share(struct table *t, unsigned column, const struct node *n, co
         table_cell(t, column, colour, "%.3g%%", share * 100);
 }
 
-/* What one should know beside the figures. */
-static void put_remark(struct table *t, unsigned column, const struct node *breaker) {
+/* "down: dependency inventory; ", where that is not what the state says already. */
+static const char *write_condition(char out[160], const struct node *service) {
+    const char *condition = json_in_text(service, "condition");
+    const char *because = json_in_text_or(service, "because", "");
+    bool plain = !condition || !strcmp(condition, "working") || !strcmp(because, "open") ||
+                 !strcmp(because, "half_open") || !strcmp(because, "forced_open");
+    out[0] = '\0';
+    if (!plain)
+        snprintf(out, 160, "%s: %s; ", condition, because);
+    return out;
+}
+
+/* What one should know beside the figures; `before` begins the line. */
+static void put_remark(struct table *t, unsigned column, const struct node *breaker,
+                       const char *before) {
     const struct node *manual = json_in_get(breaker, "manual");
     const char *until = json_in_text(manual, "until"), *reason = json_in_text(manual, "reason");
     const char *author = json_in_text(manual, "author");
     double probe_ms = json_in_number(breaker, "next_probe_in_ms", -1);
     if (manual)
-        table_cell(t, column, COLOUR_NONE, "%s%s%s%s%s%s", author ? "by " : "",
+        table_cell(t, column, COLOUR_NONE, "%s%s%s%s%s%s%s", before, author ? "by " : "",
                    author ? author : "", until ? " until " : "", until ? until : "",
                    reason ? ": " : "", reason ? reason : "");
     else if (json_in_true(breaker, "idle"))
-        table_cell(t, column, COLOUR_NONE, "the next call tries it");
+        table_cell(t, column, COLOUR_NONE, "%sthe next call tries it", before);
     else if (probe_ms >= 0)
-        table_cell(t, column, COLOUR_NONE, "tried again in %.1fs", probe_ms / 1000);
+        table_cell(t, column, COLOUR_NONE, "%stried again in %.1fs", before, probe_ms / 1000);
+    else if (!strcmp(json_in_text_or(breaker, "state", ""), "open"))
+        table_cell(t, column, COLOUR_NONE, "%sstays open until an operator tries it", before);
+    else if (*before)
+        table_cell(t, column, COLOUR_NONE, "%.*s", (int)strlen(before) - 2, before);
 }
 
-static void put_breaker(struct table *t, const struct node *breaker) {
+static void put_breaker(struct table *t, const struct node *breaker, const char *before) {
     char age[32];
     const char *state = json_in_text_or(breaker, "state", "unknown");
     double since = seconds_since(json_in_text(breaker, "since"));
@@ -110,7 +128,7 @@ static void put_breaker(struct table *t, const struct node *breaker) {
     table_cell(t, 3, COLOUR_NONE, "%.0f", json_in_number(breaker, "calls", 0));
     put_share(t, 4, breaker, "failure_rate");
     put_share(t, 5, breaker, "slow_rate");
-    put_remark(t, 7, breaker);
+    put_remark(t, 7, breaker, before);
 }
 
 static const struct node_entry *items(const struct node *n, const char *key) {
@@ -122,14 +140,15 @@ static void put_service(struct table *t, const struct node *service) {
     const struct node *breaker = json_in_get(service, "breaker");
     const struct node *what = breaker ? breaker : service;
     const struct node_entry *e = items(what, "endpoints");
+    char condition[160];
     table_row(t);
     table_cell(t, 0, COLOUR_BOLD, "%s", json_in_text_or(service, "name", "?"));
-    put_breaker(t, what);
+    put_breaker(t, what, write_condition(condition, service));
     table_cell(t, 6, COLOUR_NONE, "%s", json_in_text_or(service, "answering", ""));
     for (bool several = e && e->next; several && e; e = e->next) {
         table_row(t);
         table_cell(t, 0, COLOUR_NONE, "  %s", json_in_text_or(e->value, "name", "?"));
-        put_breaker(t, e->value);
+        put_breaker(t, e->value, "");
     }
 }
 
@@ -161,6 +180,23 @@ static void print_drills(const struct node *health, const char *name) {
 
 /* ---- the whole --------------------------------------------------------------------------- */
 
+/* "emergency for 12s: read_only, shed" */
+static void print_emergency(const struct node *emergency) {
+    char age[32];
+    double since = seconds_since(json_in_text(emergency, "since"));
+    const char *separator = ": ";
+    if (!json_in_true(emergency, "active"))
+        return;
+    printf("emergency for %s", write_age(age, since));
+    for (const struct node_entry *e = items(emergency, "actions"); e; e = e->next) {
+        fputs(separator, stdout);
+        if (e->value->kind == NODE_SCALAR)
+            terminal_text(stdout, e->value->text.at);
+        separator = ", ";
+    }
+    fputc('\n', stdout);
+}
+
 static void print_overall(const struct node *health) {
     char age[32];
     const char *status = json_in_text_or(health, "status", "unknown");
@@ -176,7 +212,9 @@ static void print_overall(const struct node *health) {
         printf(", up %s", write_age(age, uptime));
     if (json_in_true(system, "draining"))
         fputs(", draining", stdout);
-    fputs("\n\n", stdout);
+    fputc('\n', stdout);
+    print_emergency(json_in_get(json_in_get(health, "details"), "emergency"));
+    fputc('\n', stdout);
 }
 
 /* Only queues with something in them. */

@@ -11,6 +11,7 @@ enum { CHAIN_MAX = 4, TOKEN_SHORT = 16 };
 
 static void check_admin(struct fill *);
 static void check_limits(struct fill *);
+static void check_resilience(struct fill *);
 static void check_service(struct fill *, const struct draft *);
 static void check_timeouts(struct fill *, const struct draft *, const char *name);
 static void check_retry(struct fill *, const struct draft *, const char *name);
@@ -25,6 +26,7 @@ static uint32_t chain_length(struct fill *, uint32_t service, uint8_t *state, ui
 void check_whole(struct fill *f) {
     check_admin(f);
     check_limits(f);
+    check_resilience(f);
     if (!f->draft_count)
         return; /* reported as missing or empty */
     for (uint32_t i = 0; i < f->draft_count; i++)
@@ -50,6 +52,15 @@ static void check_admin(struct fill *f) {
                        "admin.token is short enough to be guessed");
 }
 
+static void check_resilience(struct fill *f) {
+    const struct swg__overall_options *o = &f->options->resilience.overall;
+    const struct node *degraded = named_at(&f->top, "resilience.degraded");
+    if (o->degraded_percent > o->healthy_percent)
+        report_warning(f->report, degraded ? degraded : named_at(&f->top, "resilience.healthy"),
+                       "degraded to be the smaller one",
+                       "resilience.degraded is more than resilience.healthy: nothing is DEGRADED");
+}
+
 static void check_limits(struct fill *f) {
     const struct limit_options *l = &f->options->limits;
     const struct node *url = named_at(&f->top, "limits.url");
@@ -72,6 +83,10 @@ static void check_service(struct fill *f, const struct draft *draft) {
     check_bulkhead(f, draft, name);
     check_tiers(f, draft, name);
     check_store(f, draft, name);
+    if (draft->options.critical && !draft->options.essential)
+        report_error(f->report, named_at(&draft->named, "services.*.essential"),
+                     "true of a critical service", NULL,
+                     "services.%s is critical, and may be switched off in an emergency", name);
 }
 
 static void check_timeouts(struct fill *f, const struct draft *draft, const char *name) {
@@ -182,13 +197,13 @@ static void walk_depends(struct fill *f, uint32_t service, uint8_t *state) {
     state[service] = ON_THE_WAY;
     for (uint32_t i = 0; i < s->depends_count; i++) {
         const struct node *at = draft->depends_at[i];
-        int next = fill_service_index(f, bytes_of(s->depends_on[i]));
+        int next = fill_service_index(f, bytes_of(s->depends_on[i].service));
         size_t path = fill_enter(f, "services.%s.depends_on", s->name);
         if (next < 0) {
-            fill_unknown_service(f, at, bytes_of(s->depends_on[i]));
+            fill_unknown_service(f, at, bytes_of(s->depends_on[i].service));
         } else if (state[next] == ON_THE_WAY) {
             report_error(f->report, at, "a service that does not need this one", NULL,
-                         "%s leads back to %s", f->path, s->depends_on[i]);
+                         "%s leads back to %s", f->path, s->depends_on[i].service);
         } else {
             f->drafts[next].wanted = true;
         }

@@ -22,6 +22,7 @@
 #define TIER(field)        FIELD(tier_options, field)
 #define DATABASE(field)    FIELD(database_options, field)
 #define PART(field)        FIELD(part_options, field)
+#define DEPENDENCY(field)  FIELD(dependency_options, field)
 #define ROUTE(field)       FIELD(route_options, field)
 #define NO_FIELD           0, 0
 
@@ -70,6 +71,8 @@ static const struct choice balance_choices[] = {{"least_request", SWG_LEAST_REQU
                                                 {0}};
 static const struct choice per_choices[] = {
     {"service", false, false}, {"client", true, false}, {0}};
+static const struct choice recovery_choices[] = {
+    {"auto", false, false}, {"manual", true, false}, {0}};
 static const struct choice batch_choices[] = {{"json_array", BATCH_JSON_ARRAY, false},
                                               {"ndjson", BATCH_NDJSON, false},
                                               {"firestore", BATCH_FIRESTORE, false},
@@ -96,6 +99,7 @@ static const struct choice empty_choices[] = {{"fail", false, false}, {"ok", tru
 /* clang-format off */
 const struct directive directives[] = {
 #include "config/rows/process.inc"
+#include "config/rows/resilience.inc"
 #include "config/rows/databases.inc"
 #include "config/rows/services.inc"
 #include "config/rows/fallback.inc"

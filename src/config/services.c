@@ -263,40 +263,60 @@ const struct directive_type type_endpoints = {"list of URLs, or of {url, weight}
 
 /* ---- depends_on -------------------------------------------------------- */
 
-static bool read_names(struct fill *f, const struct directive *d, const struct node *n,
-                       void *base) {
+static const char depends_scope[] = "services.*.depends_on[]";
+
+static void fill_dependency(struct fill *f, const struct node *n, struct dependency_options *o) {
+    struct named *outer = f->named;
+    struct named named = {{NULL}};
+    f->named = &named;
+    fill_defaults(f, depends_scope, o);
+    if (n->kind == NODE_MAP)
+        fill_map(f, depends_scope, n, o);
+    else
+        directive_at("services.*.depends_on[].service")
+            ->type->read(f, directive_at("services.*.depends_on[].service"), n, o);
+    f->named = outer;
+}
+
+static bool read_depends(struct fill *f, const struct directive *d, const struct node *n,
+                         void *base) {
     struct draft *draft = base;
     uint32_t count = items_count(n), i = 0;
     if (n->kind == NODE_MAP || count > DEPENDS_MAX)
         return fill_wrong(f, d, n, NULL);
-    const char **names = fill_alloc(f, count, sizeof *names);
+    struct dependency_options *all = fill_alloc(f, count, sizeof *all);
     const struct node **at = fill_scratch(f, count, sizeof *at);
     struct items items = items_of(n);
     const struct node *item;
-    while (names && at && (item = items_next(&items)) != NULL) {
-        struct bytes text;
-        if (!fill_text(f, d, item, &text))
-            return false;
+    while (all && at && (item = items_next(&items)) != NULL) {
         at[i] = item;
-        names[i++] = fill_copy(f, text);
+        fill_dependency(f, item, &all[i]);
+        i += all[i].service != NULL; /* what is wrong has been reported */
     }
-    draft->options.depends_on = names;
+    draft->options.depends_on = all;
     draft->options.depends_count = i;
     draft->depends_at = at;
     return true;
 }
 
-static void write_names(struct json_out *out, const struct directive *d, const char *key,
-                        const void *base) {
+static void write_depends(struct json_out *out, const struct directive *d, const char *key,
+                          const void *base) {
     const struct service_options *s = base;
     json_key_array(out, key);
-    for (uint32_t i = 0; i < s->depends_count; i++)
-        json_string(out, s->depends_on[i]);
+    for (uint32_t i = 0; i < s->depends_count; i++) {
+        if (!s->depends_on[i].soft) {
+            json_string(out, s->depends_on[i].service);
+            continue;
+        }
+        json_object(out);
+        print_scope(out, depends_scope, &s->depends_on[i]);
+        json_object_end(out);
+    }
     json_array_end(out);
 }
 
-const struct directive_type type_names = {"list of services", "a list of services", read_names,
-                                          write_names};
+const struct directive_type type_depends = {"list of services, or of {service, soft}",
+                                            "a list of services", read_depends, write_depends};
 
 /* ---- what follows from what was filled --------------------------------- */
 
@@ -307,9 +327,11 @@ static void finish(struct fill *f, struct draft *draft) {
     finish_lists(f, draft);
     finish_health(f, draft);
     s->policy.cache = s->cache.enabled;
+    s->policy.breaker.stay_open = f->options->resilience.manual_recovery;
     s->message_open = finish_message(f, s->message_open, s->name);
     s->message_timeout = finish_message(f, s->message_timeout, s->name);
     s->message_read_only = finish_message(f, s->message_read_only, s->name);
+    s->message_emergency = finish_message(f, s->message_emergency, s->name);
     finish_tiers(f, s);
 }
 

@@ -34,7 +34,7 @@ extern const struct directive_type type_redis_url, type_redis_prefix;
 
 /* ---- services.c ---------------------------------------------------------- */
 extern const struct directive_type type_defaults, type_services, type_endpoints, type_url;
-extern const struct directive_type type_names;
+extern const struct directive_type type_depends;
 
 /* ---- health.c ------------------------------------------------------------- */
 extern const struct directive_type type_statuses;                           /* uint64_t[10] */

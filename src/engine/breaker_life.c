@@ -109,6 +109,8 @@ void swg__breaker_commit(struct swg_breaker *b, struct swg__breaker_change *chan
     b->window = change->window;
     b->options = &change->rules->options;
     swg__breaker_publish(b, now_ns);
+    if (b->options->stay_open != rules->options.stay_open)
+        swg__breaker_follow_stay_open(b);
     change->window = old;
     change->rules = rules;
     swg__breaker_unlock_and_tell(b, &events);

@@ -200,6 +200,8 @@ void swg__breaker_recall(struct swg_breaker *, struct swg__events *, const struc
                          uint64_t now_ns);
 /* After options or the window were replaced. */
 void swg__breaker_publish(struct swg_breaker *, uint64_t now_ns);
+/* After stay_open has changed. */
+void swg__breaker_follow_stay_open(struct swg_breaker *);
 uint64_t swg__breaker_lease_min(const struct swg_breaker *);
 
 /* ---- breaker_life.c ---- */

@@ -127,10 +127,14 @@ static uint64_t next_open_ns(struct swg_breaker *b, uint64_t retry_after_ns) {
     return d ? d : 1;
 }
 
+static uint64_t open_end_ns(const struct swg_breaker *b, uint64_t since_ns) {
+    return b->options->stay_open ? SWG_NEVER : add_time(since_ns, b->last_open_ns);
+}
+
 static void open_for_next(struct swg_breaker *b, struct swg__events *events, const char *cause,
                           struct swg__tally t, uint64_t retry_after_ns, uint64_t at_ns) {
     b->last_open_ns = next_open_ns(b, retry_after_ns);
-    prepare_open(b, add_time(at_ns, b->last_open_ns), at_ns);
+    prepare_open(b, open_end_ns(b, at_ns), at_ns);
     enter(b, events, SWG_OPEN, SWG_AUTOMATIC, cause, t, at_ns);
 }
 
@@ -447,7 +451,9 @@ static void recall_automatic(struct swg_breaker *b, struct swg__events *events,
                              enum swg_breaker_state state, const struct swg__past *p,
                              uint64_t now_ns) {
     uint64_t open_for_ns = p->open_for_ns;
-    if (open_for_ns > b->options->open_max_ns)
+    if (b->options->stay_open && open_for_ns > 0) /* 0: it was to be tried */
+        open_for_ns = SWG_NEVER;
+    else if (open_for_ns > b->options->open_max_ns)
         open_for_ns = b->options->open_max_ns;
     swg__set(&b->gate_ns, state == SWG_OPEN ? add_time(now_ns, open_for_ns) : 0);
     b->consecutive = state == SWG_CLOSED ? p->consecutive : 0;
@@ -493,6 +499,12 @@ void swg__breaker_recall(struct swg_breaker *b, struct swg__events *events,
 }
 
 /* ---- after options changed ---- */
+
+void swg__breaker_follow_stay_open(struct swg_breaker *b) {
+    uint64_t control = swg__control(b);
+    if (swg__control_state(control) == SWG_OPEN && !(control & SWG__MANUAL))
+        swg__set(&b->gate_ns, open_end_ns(b, swg__get(&b->since_ns)));
+}
 
 void swg__breaker_publish(struct swg_breaker *b, uint64_t now_ns) {
     const struct swg_breaker_options *o = b->options;

@@ -11,6 +11,7 @@
 #include "gateway/dry_run.h"
 #include "gateway/fields.h"
 #include "gateway/gateway.h"
+#include "gateway/manager.h"
 #include "gateway/metrics.h"
 #include "gateway/queueing.h"
 #include "gateway/read_only.h"
@@ -176,6 +177,11 @@ static bool refuse(struct exchange *x) {
     return false;
 }
 
+/* What replays does so when it suits the service. */
+static bool is_shed(const struct exchange *x) {
+    return emergency_sheds(x->worker->gateway, x->service) && !(x->inner && x->inner->once);
+}
+
 static struct swg_request describe(struct exchange *x) {
     const struct http1_head *r = &x->request;
     return (struct swg_request){
@@ -186,6 +192,7 @@ static struct swg_request describe(struct exchange *x) {
         .once = x->inner && x->inner->once,
         .uncounted = exchange_is_rehearsal(x),
         .refuse = exchange_is_rehearsal(x) ? x->inner->dry->assume
+                  : is_shed(x)             ? SWG_REFUSED_EMERGENCY
                   : queueing_is_behind(x)  ? SWG_REFUSED_BACKLOG
                   : read_only_refuses(x)   ? SWG_REFUSED_READ_ONLY
                                            : SWG_ADMITTED,

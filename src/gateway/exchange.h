@@ -110,6 +110,7 @@ struct exchange {
     bool nominated;        /* Connection names fields to drop */
     bool head_only;        /* answer without body: HEAD */
     bool expects_continue; /* and no byte of the body has come yet */
+    bool in_emergency;     /* writes are refused for that (read_only.c) */
     char *trailers;        /* of the request, collected by the decoder */
     struct pace pace;      /* of the client, while the body is waited for (limits.body_rate) */
 

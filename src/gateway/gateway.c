@@ -14,6 +14,7 @@
 #include "gateway/database.h"
 #include "gateway/drills.h"
 #include "gateway/history.h"
+#include "gateway/manager.h"
 #include "gateway/metrics.h"
 #include "gateway/queue.h"
 #include "gateway/stores.h"
@@ -64,6 +65,8 @@ int gateway_create(struct gateway **out, struct gateway_options *o,
     if (!error)
         error = stores_create(&g->stores, g, o);
     if (!error)
+        error = manager_create(&g->manager, g);
+    if (!error)
         error = plan_create(&g->plan, g, o, NULL, g->started_ns);
     if (error) {
         gateway_destroy(g);
@@ -77,6 +80,8 @@ int gateway_create(struct gateway **out, struct gateway_options *o,
 void gateway_destroy(struct gateway *g) {
     if (!g)
         return;
+    manager_destroy(g->manager);
+    g->manager = NULL;
     plan_release(g->plan);
     queue_destroy_all(g);
     drills_destroy(g->drills);
@@ -288,6 +293,7 @@ void gateway_tick(struct gateway *g) {
         swg_policy_tick(plan->databases[i].policy, gateway_now(g));
     plan_release(plan);
     drills_tick(g->drills);
+    manager_update(g->manager);
 }
 
 /* ---- breakers -------------------------------------------------------------------- */
@@ -299,6 +305,7 @@ static void on_breaker(void *arg, const char *endpoint, const struct swg_breaker
     if (e->from != e->to)
         service_metrics_state_changed(s, e->to);
     history_breaker_changed(service_metrics_gateway(s), service_metrics_name(s), endpoint, e);
+    manager_wake(service_metrics_gateway(s)->manager);
 }
 
 void gateway_listen(struct gateway *g, struct swg_policy *policy, struct service_metrics *metrics) {

@@ -26,6 +26,7 @@ struct log;
 struct gateway_metrics;
 struct service_metrics;
 struct health;
+struct manager;
 
 enum { GATEWAY_WORKERS_MAX = 256 };
 
@@ -40,6 +41,9 @@ struct gateway {
     _Atomic uint32_t exchanges;  /* under way; the same */
     _Atomic bool draining;       /* clients are told to close; control thread sets, workers read;
                                     relaxed: nothing else hangs on it */
+    _Atomic uint32_t emergency;  /* enum emergency_action, or-ed: what is being done; the manager
+                                    sets (control thread), workers read; relaxed: a request more
+                                    or less under the old rule does no harm */
     uint64_t drain_until_ns;     /* when what still runs is cut off; 0: not draining. Control
                                     thread, which also scrapes */
     _Atomic uint64_t reloads, reload_errors;
@@ -53,6 +57,7 @@ struct gateway {
     struct metrics *metrics;
     struct gateway_metrics *counters;
     struct health *health;                 /* sets itself, for the scrape; control thread */
+    struct manager *manager;               /* control thread, but for manager_wake() */
     struct io *io;                         /* of the control thread's loop */
     uint64_t (*clock)(void);               /* monotonic, for threads that have no loop's time */
     struct swg_rate_limiter *client_rates; /* by hash of service and address */

@@ -12,6 +12,7 @@
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/health.h"
+#include "gateway/manager.h"
 #include "gateway/queue.h"
 #include "gateway/request_log.h"
 #include "gateway/stores.h"
@@ -81,6 +82,12 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
       "Drills that inject faults into attempts on the service.", SERVICE)                          \
     X(DRILL_HITS, COUNTER, "drill_hits_total", NULL, "Attempts that a drill has hit.", SERVICE,    \
       {"kind", "delay, error or abort"})                                                           \
+    X(CONDITION, GAUGE, "service_condition", NULL,                                                 \
+      "Condition of the service: 0 working, 1 impaired, 2 down.", SERVICE)                         \
+    X(OVERALL, GAUGE, "resilience_state", NULL,                                                    \
+      "Overall state: 0 healthy, 1 degraded, 2 critical, 3 emergency.", {NULL, NULL})              \
+    X(ACTIONS, GAUGE, "resilience_emergency_actions", NULL,                                        \
+      "1 while this is done because of an emergency, else 0.", {"action", "read_only or shed"})    \
     X(IN_USE, GAUGE, "bulkhead_in_use", NULL, "Attempts under way.", SERVICE)                      \
     X(WAITING, GAUGE, "bulkhead_waiting", NULL, "Calls that wait for a free slot.", SERVICE)       \
     X(LIMIT, GAUGE, "bulkhead_limit", NULL, "Attempts that may be under way at once.", SERVICE)    \
@@ -538,6 +545,21 @@ static void emit_service(struct collector *c, struct service *s, uint64_t now_ns
     }
 }
 
+static void emit_resilience(struct collector *c, const struct plan *plan) {
+    const struct manager *m = c->all->gateway->manager;
+    struct manager_summary all;
+    manager_read_all(m, &all);
+    emit(c, FAMILY_OVERALL, NULL, all.overall);
+    for (unsigned a = EMERGENCY_READ_ONLY; a <= EMERGENCY_SHED; a <<= 1)
+        emit(c, FAMILY_ACTIONS, (const char *[]){emergency_action_word((enum emergency_action)a)},
+             (all.actions & a) != 0);
+    for (uint32_t i = 0; plan && i < plan->service_count; i++) {
+        struct manager_reading r;
+        manager_read(m, &plan->services[i], &r);
+        emit(c, FAMILY_CONDITION, (const char *[]){plan->services[i].options->name}, r.condition);
+    }
+}
+
 static void emit_cache(struct collector *c, struct cache *cache) {
     struct cache_stats s;
     cache_read(cache, &s);
@@ -616,7 +638,9 @@ static void collect(struct metrics_scrape *scrape, void *arg) {
     struct gateway *g = all->gateway;
     struct collector c = {all, scrape};
     uint64_t now_ns = gateway_now(g);
+    manager_update(g->manager);
     struct plan *plan = gateway_plan(g);
+    emit_resilience(&c, plan);
     for (uint32_t i = 0; plan && i < plan->service_count; i++)
         emit_service(&c, &plan->services[i], now_ns);
     for (uint32_t i = 0; plan && i < plan->database_count; i++)

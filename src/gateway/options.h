@@ -16,6 +16,8 @@
 #include <switchgear/policy.h>
 
 #include "base/bytes.h"
+#include "engine/damper.h"
+#include "engine/overall.h"
 #include "gateway/value.h"
 
 struct arena;
@@ -262,6 +264,12 @@ struct read_only_options {
     uint32_t allow;           /* bits of 1 << enum http_method: methods that pass all the same */
 };
 
+/* Another service that one needs. */
+struct dependency_options {
+    const char *service;
+    bool soft; /* it serves without, if less well */
+};
+
 struct service_options {
     const char *name;
     uint32_t endpoint_count;
@@ -274,10 +282,12 @@ struct service_options {
     const char *message_open;    /* users' sentence; never NULL */
     const char *message_timeout; /* users' sentence; never NULL */
     const char *message_read_only;
+    const char *message_emergency;
     struct read_only_options read_only;
     bool critical;
+    bool essential; /* false: resilience.emergency.shed switches it off */
     uint32_t depends_count;
-    const char *const *depends_on;
+    const struct dependency_options *depends_on; /* without circles */
     uint32_t tier_count;
     const struct tier_options *tiers;
 };
@@ -317,6 +327,15 @@ struct limit_options {
     uint64_t header_timeout_ns;      /* a head must be whole by then; default 10 s */
     uint64_t idle_timeout_ns;        /* keep-alive without a request; default 75 s */
     uint64_t body_rate; /* bytes a second a client must send at least; default 0: none */
+};
+
+/* What the state of the whole is, and what follows from it: manager.h. */
+struct resilience_options {
+    struct swg__overall_options overall;
+    struct swg__damper_options flap;
+    bool flap_off; /* then flap is not used */
+    bool manual_recovery;
+    bool emergency_read_only, emergency_shed;
 };
 
 enum log_requests { LOG_REQUESTS_OFF, LOG_REQUESTS_ALL, LOG_REQUESTS_ERRORS, LOG_REQUESTS_SAMPLED };
@@ -361,6 +380,7 @@ struct gateway_options {
     struct cache_redis_options cache_redis;
     struct limit_options limits;
     struct drain_options drain;
+    struct resilience_options resilience;
     struct log_options log;
     struct admin_options admin;
     uint32_t listen_count;

@@ -3,6 +3,8 @@
 
 #include "gateway/exchange.h"
 #include "gateway/fields.h"
+#include "gateway/gateway.h"
+#include "gateway/manager.h"
 #include "gateway/sql_verb.h"
 #include "gateway/value.h"
 
@@ -39,6 +41,11 @@ static bool is_read_only(const struct service *s, uint64_t now_ns) {
     return o->when == READ_ONLY_OPEN ? !all.any_closed : !all.all_closed;
 }
 
+static bool takes_no_writes(struct exchange *x) {
+    x->in_emergency = emergency_forbids_writes(x->worker->gateway);
+    return x->in_emergency || is_read_only(x->service, exchange_now(x));
+}
+
 /* ---- the request ------------------------------------------------------------- */
 
 static bool may_write(const struct exchange *x) {
@@ -72,14 +79,12 @@ static bool statement_reads(struct exchange *x) {
     return sql_only_reads((struct bytes){both, query.text.len + 1 + body.len});
 }
 
-bool read_only_needs_body(const struct exchange *x) {
-    return x->service->options->read_only.sql && !x->inner && may_write(x) &&
-           is_read_only(x->service, exchange_now(x));
+bool read_only_needs_body(struct exchange *x) {
+    return x->service->options->read_only.sql && !x->inner && may_write(x) && takes_no_writes(x);
 }
 
 bool read_only_refuses(struct exchange *x) {
-    if (!x->service->options->read_only.enabled || x->inner || !may_write(x) ||
-        !is_read_only(x->service, exchange_now(x)))
+    if (x->inner || !may_write(x) || !takes_no_writes(x))
         return false;
     return !x->service->options->read_only.sql || !statement_reads(x);
 }

@@ -6,7 +6,10 @@
  *
  * So that a service that gets nothing but writes is ever tried again, the write
  * that comes when a try is due is let through, unless a queue replays writes
- * anyway. Requests of our own are not judged. */
+ * anyway. Requests of our own are not judged.
+ *
+ * In an emergency (manager.h) every service may be read-only, whatever it says of
+ * itself; which methods and statements only read still holds. */
 #ifndef SWG_GATEWAY_READ_ONLY_H
 #define SWG_GATEWAY_READ_ONLY_H
 
@@ -15,7 +18,7 @@
 struct exchange;
 
 /* Only the body tells whether it is a write. */
-bool read_only_needs_body(const struct exchange *);
+bool read_only_needs_body(struct exchange *);
 bool read_only_refuses(struct exchange *);
 
 #endif

@@ -257,9 +257,12 @@ void reply_failure(struct exchange *x, const struct swg_story *s) {
         seconds = 0;
     if (queueing_refusal(x)) /* the last hope */
         f.reason = queueing_refusal(x);
-    const char *message = f.timed_out                          ? o->message_timeout
-                          : s->reason == SWG_REFUSED_READ_ONLY ? o->message_read_only
-                                                               : o->message_open;
+    bool no_writes = s->reason == SWG_REFUSED_READ_ONLY;
+    bool emergency = s->reason == SWG_REFUSED_EMERGENCY || (no_writes && x->in_emergency);
+    const char *message = f.timed_out ? o->message_timeout
+                          : emergency ? o->message_emergency
+                          : no_writes ? o->message_read_only
+                                      : o->message_open;
     send_problem(x, &f, message, seconds);
 }
 

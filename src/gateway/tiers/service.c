@@ -10,6 +10,8 @@
 
 #include "gateway/exchange.h"
 #include "gateway/fields.h"
+#include "gateway/gateway.h"
+#include "gateway/manager.h"
 #include "gateway/template.h"
 
 enum { PATCH_DEPTH_MAX = 64, PATH_MAX_LEN = 8 * 1024, LINES_MAX = 16 * 1024 };
@@ -162,6 +164,8 @@ enum tier_result tier_service(struct leg *parent, const struct tier_options *tie
         .idempotent = is_idempotent(parent, leg),
         .safe = parent->call.request.safe,
         .good_only = true, /* else there may be a better tier, or the first service's words */
+        .refuse =
+            emergency_sheds(x->worker->gateway, service) ? SWG_REFUSED_EMERGENCY : SWG_ADMITTED,
         .deadline_ns = deadline_ns,
         .seed = worker_random(x->worker),
     };

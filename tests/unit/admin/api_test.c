@@ -150,8 +150,12 @@ static void health(void **state) {
     scene_break(&s, "bank", 0);
     answers(get("/health"), 503, "{\"status\":\"CRITICAL\"");
     answers(get("/health"), 503, "\"dependencies\":{\"pay\":{\"bank\":\"down\"}}");
+    answers(get("/health"), 503, "\"condition\":\"impaired\",\"because\":\"dependency bank\"");
+    answers(get("/api/v1/services/pay"), 200,
+            "\"dependencies\":[{\"service\":\"bank\",\"soft\":true,\"condition\":\"down\"}]");
     scene_break(&s, "pay", 0);
     answers(get("/health"), 503, "{\"status\":\"EMERGENCY\"");
+    answers(get("/health"), 503, "\"emergency\":{\"active\":true,\"since\":\"");
 }
 
 /* ---- breakers ------------------------------------------------------------------------ */
@@ -260,7 +264,8 @@ static void history_limits(void **state) {
 
 static void services_and_fallbacks(void **state) {
     (void)state;
-    answers(get("/api/v1/services"), 200, "{\"services\":[{\"name\":\"shop\",\"critical\":false");
+    answers(get("/api/v1/services"), 200,
+            "{\"services\":[{\"name\":\"shop\",\"working\":true,\"condition\":\"working\"");
     answers(get("/api/v1/services/shop"), 200, "\"policy\":{\"endpoints\":[");
     answers(get("/api/v1/services/nope"), 404, "unknown_service");
     answers(get("/api/v1/fallbacks"), 200, "\"tiers\":[{\"name\":\"1-stale\",\"kind\":\"stale\"");

@@ -323,6 +323,42 @@ static void admin(void **state) {
     load_warning("admin: {token: short}\n" ONE(""), "short enough to be guessed");
 }
 
+static void resilience(void **state) {
+    load_clean(ONE(""));
+    assert_int_equal(options->resilience.overall.healthy_percent, 80);
+    assert_int_equal(options->resilience.overall.criticals, 2);
+    assert_int_equal(options->resilience.flap.changes, 6);
+    assert_false(options->resilience.flap_off);
+    assert_false(service(0)->policy.breaker.stay_open);
+    assert_true(service(0)->essential);
+    load_clean("resilience: {recovery: manual, flap: off}\n" ONE("essential: false"));
+    assert_true(options->resilience.flap_off);
+    assert_true(service(0)->policy.breaker.stay_open);
+    assert_false(service(0)->essential);
+    load_warning("resilience: {healthy: 60%, degraded: 70%}\n" ONE(""), "nothing is DEGRADED");
+    load_error(ONE("essential: false, critical: true"), "may be switched off");
+    load_error("resilience: {flap: {changes: 65}}\n" ONE(""), "from 2 to 64");
+}
+
+static void dependencies(void **state) {
+    static const char both[] =
+        "services: {a: {endpoints: [http://h], depends_on: [b, {service: c, soft: true}]}, "
+        "b: {endpoints: [http://h]}, c: {endpoints: [http://h]}}\n"
+        "routes: [{prefix: /, service: a}]\n";
+    load_clean(both);
+    assert_int_equal(service(0)->depends_count, 2);
+    assert_string_equal(service(0)->depends_on[0].service, "b");
+    assert_false(service(0)->depends_on[0].soft);
+    assert_string_equal(service(0)->depends_on[1].service, "c");
+    assert_true(service(0)->depends_on[1].soft);
+    char *json = printed(options);
+    assert_non_null(strstr(json, "\"depends_on\":[\"b\",{\"service\":\"c\",\"soft\":true}]"));
+    free(json);
+    load_error(ONE("depends_on: [{soft: true}]"), "has no service");
+    load_error(ONE("depends_on: [{service: s, soft: true}]"), "leads back to s");
+    load_error(ONE("depends_on: [{service: x}]"), "there is no service \"x\"");
+}
+
 static void no_message_shows_a_secret(void **state) {
     struct buf text;
     load("admin: {token: 'very secret token', address: nowhere}\n" ONE(""));
@@ -333,7 +369,7 @@ static void no_message_shows_a_secret(void **state) {
     buf_free(&text);
     load_clean("admin: {token: 'a-very-secret-token'}\n" ONE(""));
     char *json = printed(options);
-    assert_null(strstr(json, "very"));
+    assert_null(strstr(json, "very-secret"));
     assert_non_null(strstr(json, "\"token\":\"***\""));
     free(json);
 }
@@ -517,6 +553,8 @@ int main(void) {
         SCENE(routes),
         SCENE(listens),
         SCENE(admin),
+        SCENE(resilience),
+        SCENE(dependencies),
         SCENE(no_message_shows_a_secret),
         SCENE(log_levels_are_those_of_the_log),
         SCENE(variables_in_values),

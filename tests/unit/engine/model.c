@@ -101,7 +101,7 @@ static void open_up(struct model *m, const char *cause, uint64_t retry_after_ns,
     m->out_of_bounds |= m->drawn_ns < low_ns || m->drawn_ns > high_ns;
     m->last_open_ns = m->drawn_ns;
     m->opened_ns = at_ns;
-    m->open_until_ns = at_ns + m->drawn_ns;
+    m->open_until_ns = m->o.stay_open ? SWG_NEVER : at_ns + m->drawn_ns;
     change(m, SWG_OPEN, SWG_AUTOMATIC, cause, at_ns);
 }
 
@@ -376,6 +376,9 @@ void model_free(struct model *m) {
 }
 
 void model_configure(struct model *m, const struct swg_breaker_options *o) {
+    bool open = m->state == SWG_OPEN && m->manual == SWG_AUTOMATIC;
+    if (open && o->stay_open != m->o.stay_open)
+        m->open_until_ns = o->stay_open ? SWG_NEVER : m->since_ns + m->last_open_ns;
     m->o = *o;
     if (m->probe_successes >= o->close_after)
         m->probe_successes = o->close_after - 1;

@@ -86,6 +86,7 @@ static struct swg_breaker_options draw_options(struct pair *x) {
         .ramp_ns = one_in(x, 2) ? 0 : 1 + up_to(x, SWG_SECONDS(5)),
     };
     o.open_max_ns = o.open_ns + up_to(x, SWG_SECONDS(20));
+    o.stay_open = one_in(x, 5);
     if (!o.consecutive && !o.failures && !o.slow_percent && !o.failure_percent)
         o.failure_percent = 50;
     if (o.window_calls && o.calls_min > o.window_calls)
@@ -302,7 +303,8 @@ static void compare_peek(struct pair *x, const struct swg_breaker_stats *s) {
     else if (s->state != SWG_HALF_OPEN)
         assert_int_equal(peek, SWG_ADMITTED);
     if (s->state == SWG_OPEN && s->manual == SWG_AUTOMATIC && !s->probe_due)
-        assert_int_equal(wait_ns, s->open_until_ns - x->now_ns);
+        assert_int_equal(wait_ns,
+                         s->open_until_ns == SWG_NEVER ? SWG_NEVER : s->open_until_ns - x->now_ns);
 }
 
 static void compare(struct pair *x) {
@@ -347,7 +349,8 @@ static void compare(struct pair *x) {
 /* ---- a run ---- */
 
 /* Wherever it is, and though the first two probes never come back: when the service is
- * well again, so is the breaker. */
+ * well again, so is the breaker (and, where it is told to wait for an operator, there is
+ * one). */
 static void check_recovery(struct pair *x) {
     uint64_t now_ns = x->now_ns, retry_in_ns;
     struct swg_breaker_stats s;
@@ -361,7 +364,10 @@ static void check_recovery(struct pair *x) {
         if (swg_breaker_admit(x->fast, &p, 0, now_ns) == SWG_ADMITTED && ++lost > 2)
             swg_breaker_record(x->fast, &p, SWG_SUCCESS, 0, now_ns);
         swg_breaker_peek(x->fast, now_ns, &retry_in_ns);
-        now_ns += retry_in_ns;
+        if (retry_in_ns == SWG_NEVER)
+            swg_breaker_probe_now(x->fast, now_ns);
+        else
+            now_ns += retry_in_ns;
         swg_breaker_check(x->fast);
     }
     fail_msg("seed %llu: it does not recover", (unsigned long long)x->seed);
