@@ -84,6 +84,14 @@ static void *make_policy_2(void) {
 static void *make_policy_8(void) {
     return make_policy(8);
 }
+/* The same with a shadow that is as healthy as the live breaker. */
+static void *make_policy_shadow(void) {
+    struct swg_policy *p;
+    return swg_policy_create(&p, &(struct swg_policy_options){.shadow = {.enabled = true}}, 1,
+                             SWG_SECONDS(1))
+               ? NULL
+               : p;
+}
 static void unmake_policy(void *p) {
     swg_policy_release(p);
 }
@@ -206,6 +214,7 @@ const struct work engine_works[] = {
     {"pick+record+leave, 2 endpoints", make_policy_2, run_policy, unmake_policy},
     {"pick+record+leave, 8 endpoints", make_policy_8, run_policy, unmake_policy},
     {"a whole call, event by event", make_policy_1, run_call, unmake_policy},
+    {"the same, with a shadow", make_policy_shadow, run_call, unmake_policy},
     {"swg_run() of nothing, two clocks", make_policy_1, run_whole, unmake_policy},
     {"bulkhead: enter+leave", make_bulkhead, run_bulkhead, unmake_bulkhead},
     {"rate limiter: admit", make_limiter, run_limiter, free},

@@ -111,14 +111,16 @@ struct swg_call {
     struct swg_request request;
     struct swg_story story;
     struct swg_permit permit;
+    struct swg_permit shadow; /* of the endpoint's shadow, if it admitted the attempt */
     struct swg_waiter waiter;
     uint64_t random;
-    uint64_t total_ns;   /* the policy's deadline for the whole call */
-    uint64_t attempt_ns; /* the running attempt must have its head by then */
-    uint64_t phase_ns;   /* the same for connecting, or for the first byte */
-    uint64_t overdue_ns; /* the running attempt counts as slow from then on */
-    uint64_t wake_ns;    /* end of a wait, of waiting in the queue, of a tier's time */
-    uint64_t paused_ns;  /* since when the clocks stand still, if paused */
+    uint64_t total_ns;          /* the policy's deadline for the whole call */
+    uint64_t attempt_ns;        /* the running attempt must have its head by then */
+    uint64_t phase_ns;          /* the same for connecting, or for the first byte */
+    uint64_t overdue_ns;        /* the running attempt counts as slow from then on */
+    uint64_t shadow_overdue_ns; /* the same for the shadow */
+    uint64_t wake_ns;           /* end of a wait, of waiting in the queue, of a tier's time */
+    uint64_t paused_ns;         /* since when the clocks stand still, if paused */
     uint64_t last_wait_ns;
     uint64_t tried[(SWG_ENDPOINTS_MAX + 63) / 64];
     uint32_t next_tier;

@@ -29,6 +29,7 @@
 #include <switchgear/bulkhead.h>
 #include <switchgear/rate_limit.h>
 #include <switchgear/retry.h>
+#include <switchgear/shadow.h>
 
 struct swg_policy;
 
@@ -69,6 +70,7 @@ struct swg_policy_options {
     struct swg_retry_options retry;
     struct swg_budget_options budget;
     struct swg_breaker_options breaker;
+    struct swg_shadow_options shadow; /* default: none; see shadow.h */
     struct swg_bulkhead_options bulkhead;
     struct swg_rate_options rate;
     enum swg_balance balance;

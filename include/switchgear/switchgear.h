@@ -13,6 +13,7 @@
 #include <switchgear/registry.h>
 #include <switchgear/retry.h>
 #include <switchgear/run.h>
+#include <switchgear/shadow.h>
 #include <switchgear/snapshot.h>
 #include <switchgear/time.h>
 

@@ -11,6 +11,8 @@
 #include "base/random.h"
 #include "engine/breaker_priv.h"
 #include "engine/call_priv.h"
+#include "engine/endpoint.h"
+#include "engine/shadow.h"
 #include "engine/verdict.h"
 
 /* How often an overdue attempt looks whether its endpoint's breaker has opened. */
@@ -35,10 +37,44 @@ struct swg_breaker *swg__call_breaker(const struct swg_call *c) {
     return swg_policy_breaker(c->policy, c->story.endpoint);
 }
 
+static struct swg_breaker *shadow_of(const struct swg_call *c) {
+    return swg__endpoint_shadow(c->policy->endpoints[c->story.endpoint])->breaker;
+}
+
 void swg__call_answer_permit(struct swg_call *c, enum swg_outcome_kind outcome,
                              uint64_t retry_after_ns, uint64_t now_ns) {
-    if (c->permit.state == SWG__PERMIT_OUT)
-        swg_breaker_record(swg__call_breaker(c), &c->permit, outcome, retry_after_ns, now_ns);
+    if (c->permit.state != SWG__PERMIT_OUT)
+        return;
+    swg_breaker_record(swg__call_breaker(c), &c->permit, outcome, retry_after_ns, now_ns);
+    if (c->shadow.state == SWG__PERMIT_OUT) {
+        c->shadow.started_ns = c->permit.started_ns; /* may have been moved */
+        swg_breaker_record(shadow_of(c), &c->shadow, outcome, retry_after_ns, now_ns);
+    }
+}
+
+void swg__call_note_failure(struct swg_call *c, uint64_t now_ns) {
+    if (!(c->permit.flags & SWG__BESIDE))
+        swg_breaker_note_failure(swg__call_breaker(c), c->permit.generation, now_ns);
+    if (c->shadow.state == SWG__PERMIT_ANSWERED)
+        swg_breaker_note_failure(shadow_of(c), c->shadow.generation, now_ns);
+}
+
+/* Asks the endpoint's shadow what it would have said to this attempt. */
+static void ask_shadow(struct swg_call *c, uint64_t now_ns) {
+    struct swg__shadow *s = swg__policy_shadow(c->policy, c->story.endpoint);
+    c->shadow.state = 0;
+    c->shadow_overdue_ns = SWG_NEVER;
+    if (s && !swg_breaker_admit(s->breaker, &c->shadow, random_mix(c->random), now_ns))
+        c->shadow_overdue_ns = swg__after(now_ns, swg_breaker_slow_call_ns(s->breaker));
+}
+
+/* No endpoint's breaker let the attempt through; counted where a shadow would have. */
+static void tell_shadow_refused(const struct swg_call *c, uint64_t now_ns) {
+    for (uint32_t i = 0; i < c->policy->endpoint_count; i++) {
+        struct swg__shadow *s = swg__policy_shadow(c->policy, i);
+        if (s && swg__shadow_refused(s, now_ns))
+            return;
+    }
 }
 
 /* ---- an attempt begins ---------------------------------------------------------------- */
@@ -82,9 +118,13 @@ struct swg_step swg__call_attempt(struct swg_call *c, uint64_t now_ns) {
     if (now_ns < swg__deadline(c))
         refusal = swg__policy_pick(c->policy, c->tried, is_repeatable(c), random_next(&c->random),
                                    now_ns, &c->permit, &c->story.endpoint, &probe);
-    if (refusal)
+    if (refusal) {
+        if (refusal != SWG_REFUSED_DEADLINE && refusal != SWG_REFUSED_FORCED_OPEN)
+            tell_shadow_refused(c, now_ns);
         return swg__call_give_way(c, refusal, now_ns);
+    }
 
+    ask_shadow(c, now_ns);
     c->holds_endpoint = true;
     c->state = CALL_ATTEMPTING;
     swg__call_meet_service(c, !probe, now_ns);
@@ -139,6 +179,7 @@ void swg__call_resume(struct swg_call *c, uint64_t now_ns) {
     c->total_ns = swg__after(c->total_ns, pause);
     c->attempt_ns = swg__after(c->attempt_ns, pause);
     c->overdue_ns = swg__after(c->overdue_ns, pause);
+    c->shadow_overdue_ns = swg__after(c->shadow_overdue_ns, pause);
     if (c->permit.state == SWG__PERMIT_OUT)
         c->permit.started_ns += pause;
 }
@@ -360,7 +401,16 @@ static void be_overdue(struct swg_call *c, uint64_t now_ns) {
     c->overdue_ns = swg__after(now_ns, again_ns);
 }
 
+static void be_overdue_in_shadow(struct swg_call *c, uint64_t now_ns) {
+    c->shadow.started_ns = c->permit.started_ns;
+    if (c->shadow.state == SWG__PERMIT_OUT)
+        swg_breaker_overdue(shadow_of(c), &c->shadow, now_ns);
+    c->shadow_overdue_ns = SWG_NEVER;
+}
+
 struct swg_step swg__call_attempt_timer(struct swg_call *c, uint64_t now_ns) {
+    if (!c->paused && now_ns >= c->shadow_overdue_ns)
+        be_overdue_in_shadow(c, now_ns);
     if (!c->paused && now_ns >= c->overdue_ns) {
         be_overdue(c, now_ns);
         if (is_stranded(c, now_ns) && may_move(c, now_ns)) {

@@ -59,8 +59,9 @@ static uint64_t wake_time(const struct swg_call *c) {
     case CALL_ATTEMPTING:
         if (c->paused)
             return swg__caller_deadline(c);
-        return swg__earlier(swg__earlier(c->attempt_ns, c->phase_ns),
-                            swg__earlier(c->overdue_ns, swg__deadline(c)));
+        return swg__earlier(
+            swg__earlier(c->attempt_ns, c->phase_ns),
+            swg__earlier(swg__earlier(c->overdue_ns, c->shadow_overdue_ns), swg__deadline(c)));
     case CALL_RELAYING:
         return c->permit.state == SWG__PERMIT_OUT
                    ? swg__after(c->story.head_ns, JUDGE_HEAD_AFTER_NS)
@@ -318,8 +319,8 @@ struct swg_step swg_call_on_end(struct swg_call *c, bool whole, uint64_t now_ns)
     c->story.broke_off = !whole;
     if (c->permit.state == SWG__PERMIT_OUT)
         answer_relayed(c, whole ? SWG_SUCCESS : SWG_FAILURE, now_ns);
-    else if (!whole && c->good_head && !(c->permit.flags & SWG__BESIDE))
-        swg_breaker_note_failure(swg__call_breaker(c), c->permit.generation, now_ns);
+    else if (!whole && c->good_head)
+        swg__call_note_failure(c, now_ns);
     return finish(c, now_ns);
 }
 
@@ -389,6 +390,7 @@ void swg_call_check(const struct swg_call *c) {
     must(c->holds_slot == (attempting || relaying || holding));
     must(c->holds_endpoint == c->holds_slot);
     must(c->permit.state != SWG__PERMIT_OUT || attempting || relaying);
+    must(c->shadow.state != SWG__PERMIT_OUT || c->permit.state == SWG__PERMIT_OUT);
     must((c->policy == NULL) == (c->state == CALL_FINISHED));
     must(!c->held_answer || holding);
     must(!c->retrying || c->state == CALL_WAITING || c->state == CALL_QUEUED ||

@@ -80,6 +80,8 @@ struct swg_breaker *swg__call_breaker(const struct swg_call *);
 /* Tells the breaker, if it does not know yet. */
 void swg__call_answer_permit(struct swg_call *, enum swg_outcome_kind, uint64_t retry_after_ns,
                              uint64_t now_ns);
+/* The answer broke off after the permit was answered with success. */
+void swg__call_note_failure(struct swg_call *, uint64_t now_ns);
 /* Gives back what an attempt holds; harmless if nothing. */
 void swg__call_leave_endpoint(struct swg_call *);
 void swg__call_leave_bulkhead(struct swg_call *);

@@ -7,15 +7,30 @@
 
 #include "engine/breaker_priv.h"
 #include "engine/policy_priv.h"
+#include "engine/shadow.h"
 
 /* Passes an event on to whoever listens to the service now. The lock makes
  * the pair of function and argument one; it is not held during the call. */
 static void tell_service(void *arg, const struct swg_breaker_event *event) {
-    const struct swg__endpoint *e = arg;
+    struct swg__endpoint *e = arg;
     struct swg__core *core = e->core;
+    struct swg__shadow *shadow = swg__endpoint_shadow(e);
+    if (shadow)
+        swg__shadow_live_changed(shadow, event);
     pthread_mutex_lock(&core->listener_lock);
     swg_policy_listener *listener = core->listener;
     void *listener_arg = core->listener_arg;
+    pthread_mutex_unlock(&core->listener_lock);
+    if (listener)
+        listener(listener_arg, e->name, event);
+}
+
+void swg__endpoint_tell_shadow(const struct swg__endpoint *e,
+                               const struct swg_breaker_event *event) {
+    struct swg__core *core = e->core;
+    pthread_mutex_lock(&core->listener_lock);
+    swg_shadow_listener *listener = core->shadow_listener;
+    void *listener_arg = core->shadow_listener_arg;
     pthread_mutex_unlock(&core->listener_lock);
     if (listener)
         listener(listener_arg, e->name, event);
@@ -56,6 +71,7 @@ void swg__endpoint_hold(struct swg__endpoint *e) {
 void swg__endpoint_release(struct swg__endpoint *e) {
     if (!e || atomic_fetch_sub_explicit(&e->references, 1, memory_order_acq_rel) != 1)
         return;
+    swg__shadow_destroy(swg__endpoint_shadow(e));
     swg_breaker_destroy(e->breaker);
     free(e);
 }

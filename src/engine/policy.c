@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "engine/breaker_priv.h"
 #include "engine/endpoint.h"
+#include "engine/shadow.h"
 
 /* ---- the core ---- */
 
@@ -117,10 +118,35 @@ static enum swg_error gather_endpoints(struct swg_policy *p, const struct swg_po
     return SWG_OK;
 }
 
+/* ---- shadows: prepared for each endpoint, all or none ---- */
+
+static enum swg_error prepare_shadows(struct swg_policy *p, struct swg__shadow_change *changes,
+                                      uint64_t seed, uint64_t now_ns) {
+    for (uint32_t i = 0; i < p->endpoint_count; i++) {
+        enum swg_error error = swg__shadow_prepare(&changes[i], p->endpoints[i], &p->options.shadow,
+                                                   random_mix(~seed + i), now_ns);
+        if (error) {
+            while (i > 0)
+                swg__shadow_discard(&changes[--i]);
+            return error;
+        }
+    }
+    return SWG_OK;
+}
+
+static void commit_shadows(struct swg_policy *p, struct swg__shadow_change *changes,
+                           uint64_t now_ns) {
+    for (uint32_t i = 0; i < p->endpoint_count; i++) {
+        swg__shadow_commit(&changes[i], p->endpoints[i], now_ns);
+        swg__shadow_discard(&changes[i]);
+    }
+}
+
 static const struct swg_policy_options no_options;
 
 enum swg_error swg_policy_create(struct swg_policy **out, const struct swg_policy_options *options,
                                  uint64_t seed, uint64_t now_ns) {
+    struct swg__shadow_change shadows[SWG_ENDPOINTS_MAX];
     struct swg_policy *p;
     struct swg__core *core;
     *out = NULL;
@@ -134,11 +160,15 @@ enum swg_error swg_policy_create(struct swg_policy **out, const struct swg_polic
         share_core(p, core);
         error = gather_endpoints(p, NULL, options, seed, now_ns);
     }
-    if (error)
+    if (!error)
+        error = prepare_shadows(p, shadows, seed, now_ns);
+    if (error) {
         destroy(p);
-    else
-        *out = p;
-    return error;
+        return error;
+    }
+    commit_shadows(p, shadows, now_ns);
+    *out = p;
+    return SWG_OK;
 }
 
 struct swg_policy *swg_policy_hold(struct swg_policy *p) {
@@ -229,6 +259,7 @@ enum swg_error swg_policy_renew(struct swg_policy **out, struct swg_policy *old,
                                 const struct swg_policy_options *options, uint64_t seed,
                                 uint64_t now_ns) {
     struct swg__breaker_change changes[SWG_ENDPOINTS_MAX];
+    struct swg__shadow_change shadows[SWG_ENDPOINTS_MAX];
     struct swg_policy *p;
     *out = NULL;
     if (!options)
@@ -242,12 +273,17 @@ enum swg_error swg_policy_renew(struct swg_policy **out, struct swg_policy *old,
     if (!error)
         error = gather_endpoints(p, old, options, seed, now_ns);
     if (!error)
-        error = prepare_changes(p, options, changes);
+        error = prepare_shadows(p, shadows, seed, now_ns);
+    if (!error && (error = prepare_changes(p, options, changes)) != SWG_OK) {
+        for (uint32_t i = 0; i < p->endpoint_count; i++)
+            swg__shadow_discard(&shadows[i]);
+    }
     if (error) {
         destroy(p);
         return error;
     }
     apply(p, old, options, changes, now_ns);
+    commit_shadows(p, shadows, now_ns);
     *out = p;
     return SWG_OK;
 }
@@ -282,13 +318,31 @@ void swg_policy_reset(struct swg_policy *p, uint64_t now_ns) {
 }
 
 void swg_policy_tick(struct swg_policy *p, uint64_t now_ns) {
-    for (uint32_t i = 0; i < p->endpoint_count; i++)
+    for (uint32_t i = 0; i < p->endpoint_count; i++) {
+        struct swg__shadow *shadow = swg__policy_shadow(p, i);
         swg_breaker_tick(p->endpoints[i]->breaker, now_ns);
+        if (shadow)
+            swg_breaker_tick(shadow->breaker, now_ns);
+    }
 }
 
 void swg_policy_listen(struct swg_policy *p, swg_policy_listener *listener, void *arg) {
     pthread_mutex_lock(&p->core->listener_lock);
     p->core->listener = listener;
     p->core->listener_arg = arg;
+    pthread_mutex_unlock(&p->core->listener_lock);
+}
+
+/* ---- shadows ---- */
+
+struct swg__shadow *swg__policy_shadow(const struct swg_policy *p, uint32_t endpoint) {
+    struct swg__shadow *s = swg__endpoint_shadow(p->endpoints[endpoint]);
+    return s && atomic_load_explicit(&s->on, memory_order_relaxed) ? s : NULL;
+}
+
+void swg_policy_listen_shadow(struct swg_policy *p, swg_shadow_listener *listener, void *arg) {
+    pthread_mutex_lock(&p->core->listener_lock);
+    p->core->shadow_listener = listener;
+    p->core->shadow_listener_arg = arg;
     pthread_mutex_unlock(&p->core->listener_lock);
 }

@@ -104,5 +104,7 @@ enum swg_error swg__policy_options_take(struct swg_policy *p, const struct swg_p
     }
     o->endpoints = NULL; /* the caller's memory: names are in the endpoints */
     enum swg_error error = take_tiers(p, in);
+    if (!error && o->shadow.enabled)
+        error = swg__breaker_options_fill(&o->shadow.breaker, &in->shadow.breaker);
     return error ? error : swg__breaker_options_fill(&o->breaker, &in->breaker);
 }

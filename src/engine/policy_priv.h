@@ -36,9 +36,11 @@ struct swg__core {
     struct swg_rate_limiter rate; /* service-wide; used by swg_rate_admit() only */
     _Atomic uint64_t turn;        /* round robin: whose turn; any thread adds, order is no matter */
 
-    pthread_mutex_t listener_lock; /* guards the two below; not held while calling */
+    pthread_mutex_t listener_lock; /* guards the four below; not held while calling */
     swg_policy_listener *listener;
     void *listener_arg;
+    swg_shadow_listener *shadow_listener;
+    void *shadow_listener_arg;
 
     struct swg__policy_shard shards[SWG__SLOTS];
 };
@@ -93,6 +95,9 @@ static inline void swg__policy_count_skipped(struct swg_policy *p, enum swg_refu
 enum swg_refusal swg__policy_pick(struct swg_policy *, uint64_t *tried, bool repeatable,
                                   uint64_t random, uint64_t now_ns, struct swg_permit *,
                                   uint32_t *endpoint, bool *probe);
+/* The shadow that is to be asked about calls to the endpoint; NULL: none. */
+struct swg__shadow *swg__policy_shadow(const struct swg_policy *, uint32_t endpoint);
+
 /* One call less in flight at the endpoint. */
 void swg__policy_leave(struct swg_policy *, uint32_t endpoint);
 

@@ -4,6 +4,7 @@
 #include "engine/breaker_priv.h"
 #include "engine/endpoint.h"
 #include "engine/policy_priv.h"
+#include "engine/shadow.h"
 
 static uint64_t later(uint64_t a, uint64_t b) {
     return a > b ? a : b;
@@ -85,6 +86,53 @@ void swg_policy_read(const struct swg_policy *p, struct swg_policy_stats *out, u
     swg_budget_read(p->budget, &out->budget_calls, &out->budget_retries, now_ns);
     for (unsigned i = 0; i < SWG__SLOTS; i++)
         add_shard(out, &p->core->shards[i]);
+}
+
+/* ---- shadows ---- */
+
+static void add_side(struct swg_shadow_side *sum, const struct swg_shadow_side *s) {
+    enum swg_breaker_state state = sum->now.state;
+    uint64_t since_ns = sum->now.since_ns;
+    swg__stats_add(&sum->now, &s->now);
+    sum->opened += s->opened;
+    sum->out_ns += s->out_ns;
+    /* as of a service: closed while any is, half-open while any of the others is */
+    bool first = since_ns == 0;
+    bool better = s->now.state == SWG_CLOSED || state == SWG_OPEN;
+    sum->now.state = first || better ? s->now.state : state;
+    sum->now.since_ns = first || s->now.since_ns > since_ns ? s->now.since_ns : since_ns;
+    sum->now.manual = s->now.manual;
+}
+
+static void add_shadow(struct swg_shadow_stats *sum, const struct swg_shadow_stats *s) {
+    sum->enabled |= s->enabled;
+    sum->begun_ns = later(sum->begun_ns, s->begun_ns);
+    add_side(&sum->live, &s->live);
+    add_side(&sum->shadow, &s->shadow);
+    sum->agrees &= s->agrees;
+    sum->would_refuse += s->would_refuse;
+    sum->would_admit += s->would_admit;
+    sum->differences += s->differences;
+    sum->differed_ns += s->differed_ns;
+    sum->opened_total += s->opened_total;
+    sum->would_refuse_total += s->would_refuse_total;
+    sum->would_admit_total += s->would_admit_total;
+}
+
+void swg_policy_read_shadow(const struct swg_policy *p, uint32_t endpoint,
+                            struct swg_shadow_stats *out, uint64_t now_ns) {
+    bool all = endpoint == SWG_ALL_ENDPOINTS;
+    *out = (struct swg_shadow_stats){.agrees = true};
+    for (uint32_t i = all ? 0 : endpoint; i < p->endpoint_count; i++) {
+        struct swg__shadow *s = swg__endpoint_shadow(p->endpoints[i]);
+        struct swg_shadow_stats one;
+        if (s) {
+            swg__shadow_read(s, &one, now_ns);
+            add_shadow(out, &one);
+        }
+        if (!all)
+            break;
+    }
 }
 
 void swg_policy_check(const struct swg_policy *p) {
