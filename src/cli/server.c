@@ -543,8 +543,13 @@ static uint64_t random_seed(void) {
 
 /* As many descriptors as the process may have; and how many of them may be
  * clients, so that there are always some left to reach the services with. */
-static uint32_t raise_descriptor_limit(void) {
-    enum { OWN = 48, SHARE = 4 }; /* a quarter is kept for upstreams */
+static uint32_t raise_descriptor_limit(const struct gateway_options *o) {
+    enum { OWN = 48 };
+    uint32_t share = 4; /* a quarter is kept for upstreams; of tcp, each client has one */
+    for (uint32_t i = 0; i < o->listen_count; i++) {
+        if (o->listens[i].protocol == PROTOCOL_TCP)
+            share = 2;
+    }
     struct rlimit l;
     if (getrlimit(RLIMIT_NOFILE, &l) < 0)
         return 0;
@@ -553,13 +558,13 @@ static uint32_t raise_descriptor_limit(void) {
     if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur > UINT32_MAX)
         return 0;
     rlim_t left = l.rlim_cur > OWN ? l.rlim_cur - OWN : 1;
-    return (uint32_t)(left - left / SHARE);
+    return (uint32_t)(left - left / share);
 }
 
 static int create_shared(struct server *s) {
     struct gateway_options *o = s->options;
     struct gateway_environment e = {
-        .clock = swg_now, .seed = random_seed(), .connections_max = raise_descriptor_limit()};
+        .clock = swg_now, .seed = random_seed(), .connections_max = raise_descriptor_limit(o)};
     if (loop_create(&s->control) < 0 || metrics_create(&s->metrics, o->workers) < 0 ||
         events_create(&s->events, NULL) < 0)
         return -1;

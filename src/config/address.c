@@ -94,6 +94,15 @@ const char *cidr_write(char out[CIDR_SIZE], const struct cidr *c) {
     return out;
 }
 
+static enum url_problem read_tcp(struct bytes rest, struct url *out) {
+    out->tcp = true;
+    if (rest.len && memchr(rest.at, '@', rest.len))
+        return URL_USERINFO;
+    bool good = address_read(rest, &out->address) && !out->address.unix_path.len &&
+                out->address.has_port && out->address.port;
+    return good ? URL_GOOD : URL_TCP;
+}
+
 enum url_problem url_read(struct bytes text, struct url *out) {
     *out = (struct url){.base_path = BYTES("")};
     if (bytes_starts(text, unix_scheme))
@@ -102,12 +111,13 @@ enum url_problem url_read(struct bytes text, struct url *out) {
     if (!mark)
         return URL_NO_SCHEME;
     struct bytes scheme = {text.at, (size_t)(mark - text.at)};
-    if (bytes_equal(scheme, BYTES("https")) || bytes_equal(scheme, BYTES("h2c")) ||
-        bytes_equal(scheme, BYTES("tcp")))
+    if (bytes_equal(scheme, BYTES("https")) || bytes_equal(scheme, BYTES("h2c")))
         return URL_LATER_SCHEME;
+    struct bytes rest = {mark + 3, text.len - scheme.len - 3};
+    if (bytes_equal(scheme, BYTES("tcp")))
+        return read_tcp(rest, out);
     if (!bytes_equal(scheme, BYTES("http")))
         return URL_OTHER_SCHEME;
-    struct bytes rest = {mark + 3, text.len - scheme.len - 3};
     if (memchr(rest.at, '?', rest.len) || memchr(rest.at, '#', rest.len))
         return URL_QUERY;
     const char *slash = memchr(rest.at, '/', rest.len);

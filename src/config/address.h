@@ -32,21 +32,23 @@ bool cidr_read(struct bytes, struct cidr *);
 enum { CIDR_SIZE = 56 };
 const char *cidr_write(char out[CIDR_SIZE], const struct cidr *);
 
-/* "http://host[:port][/base]" or "unix:/path" */
+/* "http://host[:port][/base]", "tcp://host:port" or "unix:/path" */
 struct url {
     struct address address;
+    bool tcp;
     struct bytes base_path; /* no slash at its end: "" for "/" */
 };
 
 enum url_problem {
     URL_GOOD,
     URL_NO_SCHEME,    /* "127.0.0.1:8001" */
-    URL_LATER_SCHEME, /* https, h2c, tcp: later versions */
+    URL_LATER_SCHEME, /* https, h2c: later versions */
     URL_OTHER_SCHEME,
     URL_USERINFO,
     URL_QUERY, /* '?' or '#' */
     URL_HOST,
     URL_PATH,
+    URL_TCP, /* without a port, or with something behind it */
 };
 enum url_problem url_read(struct bytes, struct url *);
 

@@ -24,7 +24,7 @@ static void fill_part(struct fill *f, const struct node_entry *e, struct part_op
     int index = fill_service_index(f, bytes_of(p->service));
     if (index < 0)
         fill_unknown_service(f, node_get(e->value, "service"), bytes_of(p->service));
-    else
+    else if (fill_takes_requests(f, node_get(e->value, "service"), index))
         f->drafts[index].wanted = true;
 }
 

@@ -253,7 +253,7 @@ static uint32_t chain_length(struct fill *f, uint32_t service, uint8_t *state, u
         } else if (state[next] == ON_THE_WAY) {
             report_error(f->report, draft->tier_at[i], "a service that does not need this one",
                          NULL, "%s leads back to %s", f->path, name.at);
-        } else {
+        } else if (fill_takes_requests(f, draft->tier_at[i], next)) {
             f->drafts[next].wanted = true;
         }
         fill_leave(f, path);
@@ -267,16 +267,26 @@ static uint32_t chain_length(struct fill *f, uint32_t service, uint8_t *state, u
 }
 
 static void check_wanted(struct fill *f) {
-    if (!f->routes && f->draft_count > 1) {
+    uint32_t of_requests = 0;
+    for (uint32_t i = 0; i < f->draft_count; i++)
+        of_requests += !f->drafts[i].options.tcp;
+    if (!f->routes && of_requests > 1) {
         report_error(f->report, NULL, "routes: that tell which request goes where", NULL,
-                     "there are %u services and no routes", f->draft_count);
+                     "there are %u services and no routes", of_requests);
         return;
     }
     if (f->report->error_count)
         return; /* whoever leads to it may be among what is wrong */
+    if (of_requests && !fill_has_http_listener(f))
+        report_warning(f->report, f->listens, "one with protocol: http too",
+                       "no listener takes requests: what takes no tcp is never used");
     for (uint32_t i = 0; i < f->draft_count; i++) {
+        bool tcp = f->drafts[i].options.tcp;
         if (!f->drafts[i].wanted)
-            report_warning(f->report, f->drafts[i].key, "a route or a fallback that leads to it",
+            report_warning(f->report, f->drafts[i].key,
+                           tcp ? "a listener such as {address: \"127.0.0.1:5432\", protocol: tcp, "
+                                 "service: …}"
+                               : "a route or a fallback that leads to it",
                            "service %s is never used", f->drafts[i].options.name);
     }
 }

@@ -197,6 +197,7 @@ static void fill_options(struct fill *f, const struct node *root) {
     fill_policies(f);
     if (f->starved)
         return; /* half filled: whatever else seems wrong may not be */
+    fill_tcp(f);
     fill_routes(f);
     check_whole(f);
     finish_top(f);

@@ -40,9 +40,9 @@
 
 static const struct choice expose_choices[] = {
     {"auto", EXPOSE_AUTO, false}, {"full", EXPOSE_FULL, false}, {"off", EXPOSE_OFF, false}, {0}};
-static const struct choice protocol_choices[] = {{"http", 0, false},    {"redis", 0, true},
-                                                 {"postgres", 0, true}, {"mongodb", 0, true},
-                                                 {"tcp", 0, true},      {0}};
+static const struct choice protocol_choices[] = {
+    {"http", PROTOCOL_HTTP, false}, {"tcp", PROTOCOL_TCP, false}, {"redis", 0, true},
+    {"postgres", 0, true},          {"mongodb", 0, true},         {0}};
 static const struct choice format_choices[] = {{"json", 0, false}, {"logfmt", 1, false}, {0}};
 static const struct choice level_choices[] = {{"debug", LOG_DEBUG, false},
                                               {"info", LOG_INFO, false},

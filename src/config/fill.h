@@ -45,6 +45,7 @@ struct fill {
     bool in_defaults;
     bool starved;             /* out of memory, reported once */
     char path[FILL_PATH_MAX]; /* "services.shop.breaker", for messages */
+    const struct node *listens;                                  /* NULL: none is named */
     const struct node *databases, *defaults, *services, *routes; /* filled in this order */
     struct database_options *database_list;                      /* options.databases */
     struct draft base;
@@ -120,6 +121,10 @@ void finish_sql(struct fill *, const struct node *, struct tier_options *);
 /* What stands for the whole lists, once all is filled. */
 void fill_databases(struct fill *);
 void fill_policies(struct fill *); /* defaults, then services */
+void fill_tcp(struct fill *);      /* which of them take connections, and what leads there */
+/* Whether requests may be led to the service; false: reported. */
+bool fill_takes_requests(struct fill *, const struct node *at, int service);
+bool fill_has_http_listener(const struct fill *);
 void fill_routes(struct fill *);
 void check_whole(struct fill *); /* what no value shows alone */
 

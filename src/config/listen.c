@@ -47,6 +47,7 @@ static bool read_listens(struct fill *f, const struct directive *d, const struct
     f->named = outer;
     o->listens = all;
     o->listen_count = count;
+    f->listens = n;
     return true;
 }
 

@@ -17,7 +17,7 @@ void config_write_json(const struct gateway_options *options, struct json_out *o
 void print_scope(struct json_out *out, const char *scope, const void *base) {
     for (uint32_t i = 0; i < directive_count; i++) {
         const struct directive *d = &directives[i];
-        if (directive_in(d, scope) && !(d->flags & DIRECTIVE_LATER))
+        if (directive_in(d, scope) && !(d->flags & DIRECTIVE_LATER) && !tcp_has_not(d, base))
             d->type->write(out, d, directive_key(d), base);
     }
 }

@@ -41,6 +41,8 @@ static bool read_routes(struct fill *f, const struct directive *d, const struct 
 static void write_routes(struct json_out *out, const struct directive *d, const char *key,
                          const void *base) {
     const struct gateway_options *o = base;
+    if (!o->route_count) /* an empty list could not be read back */
+        return;
     json_key_array(out, key);
     for (uint32_t i = 0; i < o->route_count; i++) {
         json_object(out);
@@ -53,8 +55,23 @@ static void write_routes(struct json_out *out, const struct directive *d, const 
 const struct directive_type type_routes = {
     "list of routes", "a list such as [{prefix: /api, service: api}]", read_routes, write_routes};
 
+/* The one that gets all requests where no route says otherwise; -1: there are none, or
+ * several. */
+static int only_service(const struct fill *f) {
+    int only = -1;
+    for (uint32_t i = 0; i < f->draft_count; i++) {
+        if (f->drafts[i].options.tcp)
+            continue;
+        if (only >= 0)
+            return -1;
+        only = (int)i;
+    }
+    return only;
+}
+
 void fill_routes(struct fill *f) {
-    uint32_t count = f->routes ? f->routes->count : f->draft_count == 1;
+    int only = only_service(f);
+    uint32_t count = f->routes ? f->routes->count : only >= 0;
     struct route_options *all = fill_alloc(f, count, sizeof *all);
     if (!all)
         return;
@@ -62,9 +79,11 @@ void fill_routes(struct fill *f) {
     f->options->route_count = count;
     if (!f->routes) {
         if (count) {
-            all[0] = (struct route_options){
-                .pattern = "/", .prefix = true, .service = f->drafts[0].options.name};
-            f->drafts[0].wanted = true;
+            all[0] = (struct route_options){.pattern = "/",
+                                            .prefix = true,
+                                            .service = f->drafts[only].options.name,
+                                            .service_index = (uint32_t)only};
+            f->drafts[only].wanted = true;
         }
         return;
     }
@@ -104,7 +123,7 @@ static void finish_route(struct fill *f, const struct node *n, struct route_opti
         int index = fill_service_index(f, bytes_of(r->service));
         if (index < 0) {
             fill_unknown_service(f, at, bytes_of(r->service));
-        } else {
+        } else if (fill_takes_requests(f, at, index)) {
             r->service_index = (uint32_t)index;
             f->drafts[index].wanted = true;
         }

@@ -157,12 +157,13 @@ static void replace_trip_rules(const struct node *policy, struct draft *draft) {
 /* ---- endpoints --------------------------------------------------------- */
 
 static const char *const url_expected[] = {
-    [URL_NO_SCHEME] = "http://host:port or unix:/path",
-    [URL_OTHER_SCHEME] = "http:// or unix:",
+    [URL_NO_SCHEME] = "http://host:port, tcp://host:port or unix:/path",
+    [URL_OTHER_SCHEME] = "http://, tcp:// or unix:",
     [URL_USERINFO] = "no user and password in it",
     [URL_QUERY] = "no '?' and '#' in it",
     [URL_HOST] = "a host name or address, and a port from 1 to 65535",
     [URL_PATH] = "a path of at most 107 bytes, without '..' and spaces",
+    [URL_TCP] = "tcp://host:port and nothing behind it",
 };
 
 static bool read_url(struct fill *f, const struct directive *d, const struct node *n, void *base) {
@@ -186,7 +187,7 @@ static bool read_url(struct fill *f, const struct directive *d, const struct nod
     }
     const struct address *a = &url.address;
     e->name = fill_copy(f, text);
-    e->scheme = a->unix_path.len ? SCHEME_UNIX : SCHEME_HTTP;
+    e->scheme = a->unix_path.len ? SCHEME_UNIX : url.tcp ? SCHEME_TCP : SCHEME_HTTP;
     e->unix_path = a->unix_path.len ? fill_copy(f, a->unix_path) : NULL;
     e->host = a->unix_path.len ? NULL : fill_copy(f, a->host);
     e->port = a->port;
@@ -203,8 +204,8 @@ static void write_url(struct json_out *out, const struct directive *d, const cha
     json_key_string(out, key, ((const struct endpoint_options *)base)->name);
 }
 
-const struct directive_type type_url = {"URL", "http://host:port/base or unix:/path", read_url,
-                                        write_url};
+const struct directive_type type_url = {
+    "URL", "http://host:port/base, tcp://host:port or unix:/path", read_url, write_url};
 
 static void fill_endpoint(struct fill *f, const struct node *n, struct endpoint_options *all,
                           uint32_t index) {

@@ -23,7 +23,7 @@ static void on_timer(struct io_timer *);
 
 /* ---- life -------------------------------------------------------------- */
 
-static void read_address(const struct sockaddr *peer, struct in6_addr *address, uint16_t *port) {
+void client_read_address(const struct sockaddr *peer, struct in6_addr *address, uint16_t *port) {
     *address = (struct in6_addr){0};
     *port = 0;
     if (peer->sa_family == AF_INET) {
@@ -50,8 +50,7 @@ static void refuse_connection(int fd) {
     close(fd);
 }
 
-/* One connection more, for all and for this address; false if that is too many. */
-static bool enter(struct worker *w, const struct in6_addr *address) {
+bool client_enter(struct worker *w, const struct in6_addr *address) {
     struct gateway *g = w->gateway;
     const struct limit_options *l = &w->plan->options->limits;
     uint32_t open = atomic_fetch_add_explicit(&g->clients, 1, memory_order_relaxed);
@@ -62,7 +61,7 @@ static bool enter(struct worker *w, const struct in6_addr *address) {
     return false;
 }
 
-static void leave(struct worker *w, const struct in6_addr *address) {
+void client_leave(struct worker *w, const struct in6_addr *address) {
     gateway_client_leave(w->gateway, address);
     atomic_fetch_sub_explicit(&w->gateway->clients, 1, memory_order_relaxed);
 }
@@ -70,8 +69,8 @@ static void leave(struct worker *w, const struct in6_addr *address) {
 void client_accept(struct worker *w, uint32_t listen_index, int fd, const struct sockaddr *peer) {
     struct in6_addr address;
     uint16_t port;
-    read_address(peer, &address, &port);
-    if (!enter(w, &address)) {
+    client_read_address(peer, &address, &port);
+    if (!client_enter(w, &address)) {
         refuse_connection(fd);
         return;
     }
@@ -79,7 +78,7 @@ void client_accept(struct worker *w, uint32_t listen_index, int fd, const struct
     if (c)
         io_stream_init(&c->stream, &client_ops);
     if (!c || io_adopt(w->io, &c->stream, fd) < 0) {
-        leave(w, &address);
+        client_leave(w, &address);
         free(c);
         refuse_connection(fd);
         return;
@@ -133,7 +132,7 @@ static void bury(struct client *c) {
     list_remove(&c->link);
     list_push_back(&w->dead_clients, &c->link);
     io_timer_set(w->io, &w->reaper, io_now(w->io));
-    leave(w, &c->address);
+    client_leave(w, &c->address);
     if (c->exchange)
         exchange_cancel(c->exchange);
 }
@@ -441,16 +440,20 @@ static void on_timer(struct io_timer *t) {
 
 /* ---- who it is ----------------------------------------------------------- */
 
-size_t client_address_text(const struct client *c, char out[64], bool bare) {
+size_t client_write_address(const struct in6_addr *address, char out[64], bool bare) {
     char text[INET6_ADDRSTRLEN];
-    if (IN6_IS_ADDR_V4MAPPED(&c->address)) {
-        inet_ntop(AF_INET, &c->address.s6_addr[12], text, sizeof text);
+    if (IN6_IS_ADDR_V4MAPPED(address)) {
+        inet_ntop(AF_INET, &address->s6_addr[12], text, sizeof text);
         return (size_t)snprintf(out, 64, "%s", text);
     }
-    if (IN6_IS_ADDR_UNSPECIFIED(&c->address)) /* a unix socket */
+    if (IN6_IS_ADDR_UNSPECIFIED(address)) /* a unix socket */
         return (size_t)snprintf(out, 64, "%s", bare ? "127.0.0.1" : "unknown");
-    inet_ntop(AF_INET6, &c->address, text, sizeof text);
+    inet_ntop(AF_INET6, address, text, sizeof text);
     return (size_t)snprintf(out, 64, bare ? "%s" : "\"[%s]\"", text);
+}
+
+size_t client_address_text(const struct client *c, char out[64], bool bare) {
+    return client_write_address(&c->address, out, bare);
 }
 
 static bool in_range(const struct in6_addr *address, const struct cidr *range) {

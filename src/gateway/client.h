@@ -61,6 +61,16 @@ void client_resume_upload(struct client *);
 void client_become_tunnel(struct client *);
 /* "192.0.2.1" or "[2001:db8::1]" for Forwarded; without brackets when `bare`. */
 size_t client_address_text(const struct client *, char out[64], bool bare);
+size_t client_write_address(const struct in6_addr *, char out[64], bool bare);
 bool client_is_trusted(const struct client *, const struct gateway_options *);
+
+/* ---- what all kinds of connections share ---- */
+
+/* v4 as ::ffff:…; zero for unix sockets. */
+void client_read_address(const struct sockaddr *, struct in6_addr *, uint16_t *port);
+/* One connection more, for all and for this address; false, and not counted, if that
+ * is too many. */
+bool client_enter(struct worker *, const struct in6_addr *);
+void client_leave(struct worker *, const struct in6_addr *);
 
 #endif

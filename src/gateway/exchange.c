@@ -197,7 +197,7 @@ static struct swg_request describe(struct exchange *x) {
                   : read_only_refuses(x)   ? SWG_REFUSED_READ_ONLY
                                            : SWG_ADMITTED,
         .rate = x->service->options->rate_per_client
-                    ? gateway_client_limiter(x->worker->gateway, x->service, x->client)
+                    ? gateway_client_limiter(x->worker->gateway, x->service, &x->client->address)
                     : NULL,
         .seed = worker_random(x->worker),
     };

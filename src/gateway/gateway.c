@@ -49,6 +49,7 @@ int gateway_create(struct gateway **out, struct gateway_options *o,
     g->seed = e->seed;
     g->connections_max = e->connections_max ? e->connections_max : UINT32_MAX;
     g->started_ns = e->clock();
+    g->listening = gateway_options_hold(o);
     g->started_unix_ms = unix_ms();
     g->workers = calloc(g->worker_count, sizeof(struct worker *));
     g->client_rates = calloc(1u << CLIENT_SLOT_BITS, sizeof *g->client_rates);
@@ -90,6 +91,7 @@ void gateway_destroy(struct gateway *g) {
     if (g->cache)
         cache_destroy(g->cache);
     pthread_mutex_destroy(&g->plan_lock);
+    gateway_options_release(g->listening);
     free(g->client_rates);
     free(g->client_connections);
     free(g->workers);
@@ -365,9 +367,9 @@ static uint32_t slot_of(uint64_t hash) {
 }
 
 struct swg_rate_limiter *gateway_client_limiter(struct gateway *g, const struct service *s,
-                                                const struct client *c) {
+                                                const struct in6_addr *client) {
     uint64_t hash = hash_bytes(g->seed, s->options->name, strlen(s->options->name));
-    return &g->client_rates[slot_of(hash_bytes(hash, &c->address, sizeof c->address))];
+    return &g->client_rates[slot_of(hash_bytes(hash, client, sizeof *client))];
 }
 
 bool gateway_client_enter(struct gateway *g, const struct in6_addr *address, uint32_t limit) {

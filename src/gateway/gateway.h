@@ -15,7 +15,6 @@
 #include "gateway/options.h"
 #include "gateway/plan.h"
 
-struct client;
 struct drills;
 struct worker;
 struct cache;
@@ -33,7 +32,8 @@ enum { GATEWAY_WORKERS_MAX = 256 };
 struct gateway {
     uint32_t worker_count;
     struct worker **workers;
-    pthread_mutex_t plan_lock; /* guards `plan`; held to read or swap the pointer */
+    struct gateway_options *listening; /* as at the start: what the listeners are, by index */
+    pthread_mutex_t plan_lock;         /* guards `plan`; held to read or swap the pointer */
     struct plan *plan;
     _Atomic uint64_t generation; /* the plan's; control thread writes after `plan` (release),
                                     workers read before they take it (acquire) */
@@ -109,7 +109,7 @@ uint64_t gateway_now(const struct gateway *);
 /* The limiter of this client under a service with `rate_limit: {per: client}`.
  * Limiters are shared by those few clients whose hashes meet. */
 struct swg_rate_limiter *gateway_client_limiter(struct gateway *, const struct service *,
-                                                const struct client *);
+                                                const struct in6_addr *client);
 /* Counts a connection from this address; false, and not counted, if it would be
  * one more than `limit` (0: no limit). Addresses whose hashes meet share. */
 bool gateway_client_enter(struct gateway *, const struct in6_addr *, uint32_t limit);

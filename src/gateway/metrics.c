@@ -16,6 +16,7 @@
 #include "gateway/queue.h"
 #include "gateway/request_log.h"
 #include "gateway/stores.h"
+#include "gateway/tcp.h"
 #include "gateway/token_stream.h"
 
 enum { TIERS_MAX = 32, STATUSES = 600 };
@@ -132,6 +133,17 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
       "Answers that could not be written to a store, or not in time.", STORE)                      \
     X(CONNECTIONS, GAUGE, "gateway_client_connections", NULL, "Open client connections.",          \
       {NULL, NULL})                                                                                \
+    X(TCP_OPEN, GAUGE, "gateway_tcp_connections", NULL,                                            \
+      "Open client connections to a tcp service.", SERVICE)                                        \
+    X(TCP_RESULTS, COUNTER, "gateway_tcp_connections_total", NULL,                                 \
+      "Connections to a tcp service that have ended.", SERVICE,                                    \
+      {"result", "done, client_reset, service_reset, closed_early, idle, cut, refused, failed, "   \
+                 "timed_out, left or limited"})                                                    \
+    X(TCP_BYTES, COUNTER, "gateway_tcp_bytes_total", "bytes", "Bytes passed on.", SERVICE,         \
+      {"direction", "in: from clients; out: to them"})                                             \
+    X(TCP_CONNECT, HISTOGRAM, "gateway_tcp_connect_duration_seconds", "seconds",                   \
+      "Time from a connection being accepted to its being connected, with waits and retries.",     \
+      SERVICE)                                                                                     \
     X(IN_FLIGHT, GAUGE, "gateway_requests_in_flight", NULL, "Requests under way.", {NULL, NULL})   \
     X(DRAIN_LEFT, GAUGE, "gateway_drain_remaining_seconds", "seconds",                             \
       "How long until what still runs is cut off; +Inf while not draining.", {NULL, NULL})         \
@@ -184,7 +196,8 @@ struct service_metrics {
     _Atomic(struct metric_series *) duration[HTTP_METHODS];
     _Atomic(struct metric_series *) broken;
     _Atomic uint64_t changes[3]; /* any thread adds, the scrape reads; relaxed */
-    uint32_t tier_count;         /* under the lock of `all` */
+    struct tcp_tally tcp;
+    uint32_t tier_count; /* under the lock of `all` */
     struct named_tally *tiers[TIERS_MAX];
 };
 
@@ -345,6 +358,19 @@ static struct metric_series *remembered(_Atomic(struct metric_series *) *where,
     return series;
 }
 
+struct tcp_tally *service_metrics_tcp(struct service_metrics *s) {
+    return &s->tcp;
+}
+
+struct metric_series *service_metrics_series(struct service_metrics *s, enum service_series which,
+                                             const char *label,
+                                             _Atomic(struct metric_series *) *where) {
+    static const int families[] = {[SERVICE_TCP_RESULT] = FAMILY_TCP_RESULTS,
+                                   [SERVICE_TCP_BYTES] = FAMILY_TCP_BYTES,
+                                   [SERVICE_TCP_CONNECT] = FAMILY_TCP_CONNECT};
+    return remembered(where, s->all->family[families[which]], (const char *[]){s->name, label});
+}
+
 void metrics_of_exchange(struct exchange *x, bool whole) {
     struct gateway_metrics *all = x->worker->gateway->counters;
     struct service_metrics *s = x->service ? x->service->metrics : all->none;
@@ -427,10 +453,23 @@ void service_metrics_latency(const struct service_metrics *s, struct histogram *
         if (series)
             histogram_read(series, into);
     }
+    struct metric_series *connecting =
+        atomic_load_explicit(&((struct service_metrics *)s)->tcp.connecting, memory_order_acquire);
+    if (connecting)
+        histogram_read(connecting, into);
+}
+
+/* Connections of a tcp service count as requests: those that could be made as good
+ * ones, the rest as errors. */
+static uint64_t tcp_requests(const struct tcp_tally *t, int status_class) {
+    uint64_t good = atomic_load_explicit(&t->connected, memory_order_relaxed);
+    uint64_t bad = atomic_load_explicit(&t->turned_away, memory_order_relaxed);
+    return (!status_class || status_class == 2 ? good : 0) +
+           (!status_class || status_class == 5 ? bad : 0);
 }
 
 uint64_t service_metrics_requests(const struct service_metrics *s, int status_class) {
-    uint64_t sum = 0;
+    uint64_t sum = tcp_requests(&s->tcp, status_class);
     for (int m = 0; m < HTTP_METHODS; m++) {
         _Atomic(struct metric_series *) *row =
             atomic_load_explicit(&((struct service_metrics *)s)->requests[m], memory_order_acquire);
@@ -534,6 +573,9 @@ static void emit_service(struct collector *c, struct service *s, uint64_t now_ns
     emit_endpoints(c, s, now_ns);
     if (s->options->health.enabled && c->all->gateway->health)
         emit_checks(c, s);
+    if (s->options->tcp)
+        emit(c, FAMILY_TCP_OPEN, (const char *[]){name},
+             atomic_load_explicit(&s->metrics->tcp.open, memory_order_relaxed));
     emit_changes(c, s->metrics);
     emit(c, FAMILY_DRILLS, (const char *[]){name}, drills_count(c->all->gateway->drills, name));
     for (uint32_t t = 0; t < s->options->tier_count; t++) {

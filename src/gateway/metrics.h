@@ -14,6 +14,7 @@ struct database_metrics;
 struct exchange;
 struct service_metrics;
 struct gateway_metrics;
+struct tcp_tally;
 
 struct gateway_metrics *gateway_metrics_create(struct gateway *, struct metrics *);
 void gateway_metrics_destroy(struct gateway_metrics *);
@@ -25,9 +26,18 @@ const char *service_metrics_name(const struct service_metrics *);
 struct gateway *service_metrics_gateway(const struct service_metrics *);
 /* Any thread. */
 void service_metrics_state_changed(struct service_metrics *, enum swg_breaker_state to);
-/* Latency of requests so far, all methods together, for people. */
+/* Latency of requests so far, all methods together, for people; of a tcp service, how
+ * long it took to connect. */
 void service_metrics_latency(const struct service_metrics *, struct histogram *into);
 uint64_t service_metrics_requests(const struct service_metrics *, int status_class);
+
+/* What is counted of the connections of a tcp service; see tcp.h. */
+struct tcp_tally *service_metrics_tcp(struct service_metrics *);
+/* A series of the service, looked up at its first use and remembered in `where`. */
+enum service_series { SERVICE_TCP_RESULT, SERVICE_TCP_BYTES, SERVICE_TCP_CONNECT };
+struct metric_series *service_metrics_series(struct service_metrics *, enum service_series,
+                                             const char *label,
+                                             _Atomic(struct metric_series *) *where);
 
 /* The same for a database of that name. */
 struct database_metrics *database_metrics_get(struct gateway *, const char *name);

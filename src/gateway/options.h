@@ -28,6 +28,8 @@ struct cidr {
     uint8_t bits;
 };
 
+enum listen_protocol { PROTOCOL_HTTP, PROTOCOL_TCP };
+
 enum expose { EXPOSE_AUTO, EXPOSE_FULL, EXPOSE_OFF };
 
 struct listen_options {
@@ -35,7 +37,9 @@ struct listen_options {
     const char *host;    /* NULL for unix */
     uint16_t port;       /* 0: any free one, printed at start */
     const char *unix_path;
-    enum expose expose; /* AUTO: full on loopback and unix, else off */
+    enum listen_protocol protocol;
+    const char *service; /* where the connections of a tcp listener go; else NULL */
+    enum expose expose;  /* AUTO: full on loopback and unix, else off */
     uint32_t trusted_count;
     const struct cidr *trusted; /* clients that may tell who they forward for */
 };
@@ -47,7 +51,7 @@ struct admin_options {
     const char *token; /* NULL: none; only on loopback then */
 };
 
-enum endpoint_scheme { SCHEME_HTTP, SCHEME_UNIX };
+enum endpoint_scheme { SCHEME_HTTP, SCHEME_UNIX, SCHEME_TCP };
 
 struct endpoint_options {
     const char *name; /* as written: "http://127.0.0.1:8001" */
@@ -272,6 +276,7 @@ struct dependency_options {
 
 struct service_options {
     const char *name;
+    bool tcp; /* takes connections, not requests; see tcp.h */
     uint32_t endpoint_count;
     const struct endpoint_options *endpoints;
     struct swg_policy_options policy; /* its endpoint and tier lists are filled too */

@@ -83,6 +83,21 @@ static void link_tiers(struct plan *p) {
     }
 }
 
+/* What listens is settled at the start; where it leads is looked up in each plan. */
+static int link_listeners(struct plan *p) {
+    const struct gateway_options *o = p->gateway->listening;
+    p->listen_services = calloc(o->listen_count + 1, sizeof(struct service *));
+    if (!p->listen_services)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < o->listen_count; i++) {
+        const struct listen_options *l = &o->listens[i];
+        struct service *s =
+            l->protocol == PROTOCOL_TCP ? plan_service(p, bytes_of(l->service)) : NULL;
+        p->listen_services[i] = s && s->options->tcp ? s : NULL;
+    }
+    return 0;
+}
+
 static const struct database *find_database(const struct plan *old, const char *name) {
     for (uint32_t i = 0; old && i < old->database_count; i++) {
         if (!strcmp(old->databases[i].options->name, name))
@@ -121,6 +136,8 @@ int plan_create(struct plan **out, struct gateway *g, struct gateway_options *o,
     int error = p->services && p->router ? make_databases(p, old, now_ns) : -ENOMEM;
     for (; !error && p->service_count < o->service_count; p->service_count++)
         error = make_service(p, p->service_count, old, now_ns);
+    if (!error)
+        error = link_listeners(p);
     if (error) {
         plan_release(p); /* the service that failed half-way is among those counted */
         return error;
@@ -150,6 +167,7 @@ void plan_release(struct plan *p) {
         database_close(&p->databases[i]);
     router_destroy(p->router);
     free(p->databases);
+    free(p->listen_services);
     free(p->services);
     gateway_options_release(p->options);
     free(p);

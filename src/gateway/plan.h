@@ -51,6 +51,8 @@ struct plan {
     struct router *router;
     uint32_t service_count;
     struct service *services;
+    struct service *
+        *listen_services; /* of tcp listeners, by their index at the start; NULL: gone */
     uint32_t database_count;
     struct database *databases; /* in the order of the options */
 };

@@ -9,6 +9,7 @@
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/stores.h"
+#include "gateway/tcp.h"
 #include "gateway/upstream.h"
 
 /* Frees what was closed in the last turn: by now nothing on the stack can
@@ -20,6 +21,8 @@ static void reap(struct io_timer *t) {
         free(container_of(l, struct client, link));
     while ((l = list_pop_front(&w->dead_upstreams)))
         free(container_of(l, struct upstream, link));
+    while ((l = list_pop_front(&w->dead_tcp_sessions)))
+        free(container_of(l, struct tcp_session, link));
 }
 
 /* Where a worker's numbers begin. Beginnings that lie a multiple of the step of
@@ -50,6 +53,8 @@ struct worker *worker_create(struct gateway *g, uint32_t index, struct io *io) {
     w->index = index;
     list_init(&w->clients);
     list_init(&w->exchanges);
+    list_init(&w->tcp_sessions);
+    list_init(&w->dead_tcp_sessions);
     list_init(&w->idle_upstreams);
     list_init(&w->free_exchanges);
     list_init(&w->dead_clients);
@@ -83,7 +88,10 @@ void worker_destroy(struct worker *w) {
 }
 
 void worker_accept(struct worker *w, uint32_t listen_index, int fd, const struct sockaddr *peer) {
-    client_accept(w, listen_index, fd, peer);
+    if (w->gateway->listening->listens[listen_index].protocol == PROTOCOL_TCP)
+        tcp_accept(w, listen_index, fd, peer);
+    else
+        client_accept(w, listen_index, fd, peer);
 }
 
 /* ---- time and chance --------------------------------------------------------- */
@@ -149,6 +157,10 @@ void worker_drain(struct worker *w, bool close_idle) {
         if (x->leg && !x->leg->over && x->answer == ANSWER_NONE)
             leg_run(x->leg, swg_call_on_shutdown(&x->leg->call, io_now(w->io)));
     }
+    for (struct list *l = w->tcp_sessions.next; l != &w->tcp_sessions; l = next) {
+        next = l->next;
+        tcp_drain(container_of(l, struct tcp_session, link));
+    }
     for (struct list *l = w->clients.next; close_idle && l != &w->clients; l = next) {
         next = l->next;
         struct client *c = container_of(l, struct client, link);
@@ -161,6 +173,8 @@ void worker_drain(struct worker *w, bool close_idle) {
 void worker_abort_all(struct worker *w) {
     while (!list_empty(&w->clients))
         client_close(container_of(w->clients.next, struct client, link));
+    while (!list_empty(&w->tcp_sessions))
+        tcp_cut(container_of(w->tcp_sessions.next, struct tcp_session, link), TCP_CUT);
 }
 
 enum { SHED = 16 };

@@ -25,12 +25,12 @@ struct worker {
     struct plan *plan; /* for requests that begin now */
     bool draining;     /* the process will end: connections to upstreams are not kept */
     bool closing;      /* soon: neither are clients */
-    struct list clients, exchanges;
+    struct list clients, exchanges, tcp_sessions;
     struct list idle_upstreams; /* all pools together, least recently parked first */
     struct list free_exchanges;
     uint32_t free_exchange_count;
     /* closed; their memory goes in the next turn, when nothing is on the stack */
-    struct list dead_clients, dead_upstreams;
+    struct list dead_clients, dead_upstreams, dead_tcp_sessions;
     struct io_timer reaper;
     struct cache_store *stores[CACHE_STORE_KINDS]; /* NULL: there is none; see stores.h */
     uint64_t random;
@@ -40,6 +40,7 @@ struct worker {
     char *scratch;
     struct http_field *request_fields, *response_fields;
     uint64_t idle_log_ns;
+    uint64_t homeless_ns; /* when it was last told that a tcp listener leads nowhere */
 };
 
 /* NULL: out of memory. */

@@ -115,6 +115,9 @@ static void write_file(struct buf *to, const struct directive *d, const char *va
     bool in_service = !strncmp(path, "services.*.", 11);
     if (!strncmp(path, "routes[].", 9)) {
         write_route(to, path, value);
+    } else if (!strcmp(path, "listen[].service") || !strcmp(value, "tcp")) {
+        buf_printf(to, "listen: [{address: '127.0.0.1:1'}, {address: '127.0.0.1:2', protocol: tcp, "
+                       "service: database}]\n");
     } else if (!strncmp(path, "listen[].", 9)) {
         buf_string(to, strcmp(path + 9, "address") ? "listen: [{address: '127.0.0.1:1', "
                                                    : "listen: [{");
@@ -134,7 +137,10 @@ static void write_file(struct buf *to, const struct directive *d, const char *va
         buf_printf(to, "services: %s\n", value);
         return;
     }
-    buf_printf(to, "services: {%s, s: {", services);
+    buf_printf(to, "services: {%s, ", services);
+    if (!strcmp(path, "listen[].service") || !strcmp(value, "tcp"))
+        buf_string(to, "database: {endpoints: ['tcp://h:1']}, ");
+    buf_string(to, "s: {");
     if (strncmp(path, "services.*.endpoints", 20) != 0)
         buf_string(to, "endpoints: [http://h], ");
     if (!strncmp(path, "services.*.fallback", 19))

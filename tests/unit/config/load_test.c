@@ -490,6 +490,41 @@ static void printing_is_loading(void **state) {
     free(second);
 }
 
+/* It takes what it can have of the defaults, and nothing that only requests have. */
+static void a_tcp_service(void **state) {
+    load_clean("listen: [{address: '127.0.0.1:1', protocol: tcp, service: a},\n"
+               "         {address: 'unix:/x', protocol: tcp, service: b}]\n"
+               "defaults: {cache: {fresh: 1s}, fallback: [{static: {text: x}}], first_token: 1s,\n"
+               "           retry: {on: [500]}, timeout: {connect: 70ms}}\n"
+               "services: {a: {endpoints: ['tcp://h:1', unix:/a]}, b: {endpoints: [unix:/b],\n"
+               "           timeout: {idle: 9s}}}\n");
+    assert_int_equal(options->route_count, 0);
+    assert_int_equal(options->listens[0].protocol, PROTOCOL_TCP);
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct service_options *s = service(i);
+        assert_true(s->tcp && s->policy.retry.on_connect && !s->cache.enabled && !s->policy.cache);
+        assert_true(s->tier_count == 0 && s->policy.tier_count == 0);
+        assert_true(s->transport.first_token_ns == SWG_OFF);
+        assert_true(s->policy.timeout.connect_ns == SWG_MS(70));
+        assert_true(s->transport.idle_ns == (i ? SWG_SECONDS(9) : SWG_HOURS(1)));
+    }
+    char *first = printed(options);
+    load_clean(first);
+    char *second = printed(options);
+    assert_string_equal(first, second);
+    free(first);
+    free(second);
+    /* the only one that takes requests gets them all */
+    load_clean("listen: [{address: '127.0.0.1:1'}, {address: 'unix:/x', protocol: tcp,\n"
+               "         service: a}]\n"
+               "services: {a: {endpoints: [unix:/a]}, web: {endpoints: [http://h]}}\n");
+    assert_true(options->route_count == 1 && options->routes[0].service_index == 1);
+    load_warning("services: {a: {endpoints: ['tcp://h:1']}}\n", "protocol: tcp");
+    load_warning("listen: [{address: '127.0.0.1:1', protocol: tcp, service: a}]\n"
+                 "services: {a: {endpoints: ['tcp://h:1']}, web: {endpoints: [http://h]}}\n",
+                 "no listener takes requests");
+}
+
 static void what_only_a_restart_changes(void **state) {
     load_clean("workers: 3\n" ONE(""));
     struct gateway_options *old = gateway_options_hold(options);
@@ -564,6 +599,7 @@ int main(void) {
         SCENE(bodies_are_bounded),
         SCENE(all_memory_is_bounded),
         SCENE(printing_is_loading),
+        SCENE(a_tcp_service),
         SCENE(what_only_a_restart_changes),
         SCENE(options_are_counted),
         SCENE(a_file_that_is_not_there),

@@ -230,6 +230,14 @@ static void urls(void **state) {
     assert_int_equal(url_read(BYTES("unix:/run/a.sock"), &u), URL_GOOD);
     assert_int_equal(url_read(BYTES("https://h"), &u), URL_LATER_SCHEME);
     assert_int_equal(url_read(BYTES("ftp://h"), &u), URL_OTHER_SCHEME);
+    assert_false(u.tcp);
+    assert_int_equal(url_read(BYTES("tcp://[::1]:5432"), &u), URL_GOOD);
+    assert_true(u.tcp && u.address.ipv6 && u.address.port == 5432);
+    assert_int_equal(url_read(BYTES("tcp://h"), &u), URL_TCP);
+    assert_int_equal(url_read(BYTES("tcp://h:0"), &u), URL_TCP);
+    assert_int_equal(url_read(BYTES("tcp://h:1/"), &u), URL_TCP);
+    assert_int_equal(url_read(BYTES("tcp://u:p@h:1"), &u), URL_USERINFO);
+    assert_int_equal(url_read(BYTES("tcp://unix:/x"), &u), URL_TCP);
     assert_int_equal(url_read(BYTES("h:81"), &u), URL_NO_SCHEME);
     assert_int_equal(url_read(BYTES("http://u:p@h"), &u), URL_USERINFO);
     assert_int_equal(url_read(BYTES("http://h/?x"), &u), URL_QUERY);
