@@ -13,7 +13,7 @@ from kit.mock import Mock, command
 from kit.upstream import dead_port
 
 COMMANDS = ["run", "check", "explain", "demo", "mock", "status", "history", "open", "close",
-            "disable", "reset", "outbox", "drill", "reload", "drain", "version", "reference", "help"]
+            "disable", "reset", "recover", "set", "outbox", "drill", "reload", "drain", "version", "reference", "help"]
 
 
 @pytest.fixture
@@ -227,6 +227,19 @@ def test_control_that_is_refused(running):
     run("history", "good", "--limit", "501", code=2)
     # a name is a segment of a path, whatever it is made of
     assert "no service" in run("open", "../../config/reload?x=", code=1)[1]
+
+
+def test_recover(running):
+    gw, run = running()
+    assert run("recover")[0] == "no breaker is open\n"
+    for _ in range(3):
+        gw.get("/x")
+    assert gw.get("/x").story[1]["attempts"] == "0"
+    assert run("recover", "--reason", "it is back")[0] == "web: tried now\n"
+    assert gw.get("/x").story[1]["attempts"] == "1"  # the try: there is still nobody
+    assert gw.get("/x").story[1]["attempts"] == "0"
+    assert json.loads(run("recover", "--json")[0]) == {"probed": ["web"]}
+    assert "it is back" in run("history", "web")[0]
 
 
 def test_reload(running):
