@@ -9,7 +9,7 @@ PACKAGES_BUILD := gcc meson ninja-build pkg-config libfyaml-dev libjansson-dev l
 PACKAGES_TEST  := clang libclang-rt-14-dev clang-format clang-tidy llvm python3-pytest python3-pytest-xdist \
                   python3-httpx python3-h11 python3-websockets python3-yaml prometheus nginx-light haproxy curl \
                   chromium cmake g++ groff spin libuv1-dev libcurl4-openssl-dev \
-                  postgresql redis-server python3-psycopg2 python3-jsonschema systemd \
+                  postgresql redis-server python3-psycopg2 python3-jsonschema systemd tmux \
                   golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev lintian
 # A nodejs from elsewhere brings its npm along, and Debian's would not go with it.
 PACKAGES_NODE  := $(shell command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm)

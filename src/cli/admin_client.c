@@ -13,11 +13,12 @@
 #include <switchgear/time.h>
 
 #include "base/json_out.h"
+#include "cli/admin_answer.h"
 #include "config/address.h"
 #include "config/config.h"
 #include "wire/http1.h"
 
-enum { ANSWER_MAX = 64 << 20, HEAD_MAX = 64 << 10, FIELDS_MAX = 100 };
+enum { ANSWER_MAX = 64 << 20 };
 
 #define TIMEOUT_NS SWG_SECONDS(5)
 
@@ -240,12 +241,13 @@ static ssize_t receive(int fd, char *to, size_t size, uint64_t until_ns) {
 
 /* ---- an exchange ------------------------------------------------------------------- */
 
-static void write_request(const struct admin_client *c, const char *method, const char *path,
-                          struct bytes body, struct buf *to) {
+void admin_client_write_request(const struct admin_client *c, const char *method, const char *path,
+                                const char *fields, struct bytes body, struct buf *to) {
     bool v6 = strchr(c->host, ':') != NULL;
     buf_printf(to, "%s %s HTTP/1.1\r\nHost: %s%s%s:%s\r\nUser-Agent: switchgear/%s\r\n", method,
                path, v6 ? "[" : "", c->host, v6 ? "]" : "", c->port, SWG_VERSION);
-    buf_literal(to, "Accept: application/json\r\nConnection: close\r\n");
+    buf_string(to, fields);
+    buf_literal(to, "Connection: close\r\n");
     if (*c->token)
         buf_printf(to, "Authorization: Bearer %s\r\n", c->token);
     if (body.len)
@@ -256,71 +258,23 @@ static void write_request(const struct admin_client *c, const char *method, cons
     buf_bytes(to, body);
 }
 
-struct reading {
-    struct buf raw, *answer;
-    struct http1_body body;
-    size_t seen;
-    int status; /* 0: the head has not come */
-};
-
-/* What came is taken off the front; -EPROTO when it is no answer. */
-static int take(struct reading *r, enum http_method method) {
-    const struct http1_limits limits = {HEAD_MAX, HEAD_MAX, FIELDS_MAX, HEAD_MAX};
-    struct http_field fields[FIELDS_MAX];
-    struct http1_head head = {.fields = fields};
-    const char *at = r->raw.at, *end = r->raw.at + r->raw.len;
-    while (!r->status) {
-        size_t used;
-        if (http1_parse_response(at, (size_t)(end - at), r->seen, method, &limits, &head, &used))
-            return -EPROTO;
-        r->seen = used ? 0 : (size_t)(end - at);
-        if (!used)
-            break;
-        at += used;
-        if (head.status >= 200) {
-            r->status = head.status;
-            http1_body_init(&r->body, head.framing, head.content_length, NULL, 0);
-        }
-    }
-    while (r->status && at < end && !r->body.done) {
-        struct bytes piece;
-        size_t used;
-        if (http1_body_next(&r->body, at, (size_t)(end - at), &piece, &used))
-            return -EPROTO;
-        buf_bytes(r->answer, piece);
-        at += used;
-    }
-    size_t rest = (size_t)(end - at);
-    memmove(r->raw.at, at, rest);
-    buf_truncate(&r->raw, rest);
-    return r->answer->failed ? -EMSGSIZE : 0;
-}
-
-static bool is_whole(const struct reading *r, bool closed) {
-    if (!r->status)
-        return false;
-    return r->body.done || r->body.framing == HTTP1_BODY_NONE ||
-           (r->body.framing == HTTP1_BODY_LENGTH && !r->body.left) ||
-           (closed && r->body.framing == HTTP1_BODY_UNTIL_CLOSE);
-}
-
-static int read_answer(int fd, struct reading *r, enum http_method method, uint64_t until_ns) {
+static int read_answer(int fd, struct admin_answer *a, uint64_t until_ns) {
     char piece[16384];
-    while (!is_whole(r, false)) {
+    while (!admin_answer_is_whole(a, false)) {
         ssize_t n = receive(fd, piece, sizeof piece, until_ns);
         if (n < 0)
             return (int)n;
         if (n == 0)
-            return is_whole(r, true) ? 0 : -ECONNRESET;
-        buf_append(&r->raw, piece, (size_t)n);
-        int error = r->raw.failed ? -EMSGSIZE : take(r, method);
+            return admin_answer_is_whole(a, true) ? 0 : -ECONNRESET;
+        buf_append(&a->raw, piece, (size_t)n);
+        int error = admin_answer_take(a);
         if (error)
             return error;
     }
     return 0;
 }
 
-static const char *error_words(int error) {
+const char *admin_client_error_words(int error) {
     return error == -EPROTO      ? "what came is no HTTP"
            : error == -EMSGSIZE  ? "the answer is too large"
            : error == -ETIMEDOUT ? "it takes too long"
@@ -330,7 +284,7 @@ static const char *error_words(int error) {
 int admin_client_send(struct admin_client *c, const char *method, const char *path,
                       struct bytes body, struct buf *answer, int *status) {
     uint64_t until = now_ns() + c->timeout_ns;
-    struct reading r = {.answer = answer};
+    struct admin_answer r;
     struct buf request;
     const char *why;
     int fd = open_connection(c, until, &why);
@@ -339,18 +293,18 @@ int admin_client_send(struct admin_client *c, const char *method, const char *pa
         return -1;
     }
     buf_init(answer, ANSWER_MAX);
-    buf_init(&r.raw, HEAD_MAX + 32768);
+    admin_answer_init(&r, http_method_of(bytes_of(method)), answer);
     buf_init(&request, 1 << 20);
-    write_request(c, method, path, body, &request);
+    admin_client_write_request(c, method, path, "Accept: application/json\r\n", body, &request);
     int error = request.failed ? -EMSGSIZE : send_all(fd, &request, until);
     if (!error)
-        error = read_answer(fd, &r, http_method_of(bytes_of(method)), until);
+        error = read_answer(fd, &r, until);
     if (error) {
-        say_unreachable(c, error_words(error));
+        say_unreachable(c, admin_client_error_words(error));
         buf_free(answer);
     }
     *status = r.status;
-    buf_free(&r.raw);
+    admin_answer_free(&r);
     buf_free(&request);
     close(fd);
     return error ? -1 : 0;

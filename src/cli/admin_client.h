@@ -58,6 +58,13 @@ void admin_client_problem(const struct admin_client *, int status, struct bytes 
 /* The same, as JSON; call json_in_free() only after 0. */
 int admin_client_read(struct admin_client *, const char *path, int good, struct json_in *);
 
+/* The request as it is sent; `fields`: further lines, each with CR LF. For who asks
+ * by itself (admin_link.h). */
+void admin_client_write_request(const struct admin_client *, const char *method, const char *path,
+                                const char *fields, struct bytes body, struct buf *to);
+/* What kept an answer from coming: -errno in words. */
+const char *admin_client_error_words(int error);
+
 /* Whether anybody takes a connection there; says nothing. */
 bool admin_client_is_there(const struct admin_client *);
 

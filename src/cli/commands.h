@@ -18,6 +18,7 @@ int command_run(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_demo(int argc, char **argv);
 int command_status(int argc, char **argv);
+int command_top(int argc, char **argv);
 int command_history(int argc, char **argv);
 int command_open(int argc, char **argv);
 int command_close(int argc, char **argv);
@@ -35,9 +36,10 @@ int command_version(int argc, char **argv);
 int command_reference(int argc, char **argv);
 int command_help(int argc, char **argv);
 
-extern const struct command page_run, page_check, page_demo, page_status, page_history, page_open,
-    page_close, page_disable, page_reset, page_recover, page_set, page_outbox, page_drill,
-    page_reload, page_drain, page_mock, page_explain, page_version, page_reference, page_help;
+extern const struct command page_run, page_check, page_demo, page_status, page_top, page_history,
+    page_open, page_close, page_disable, page_reset, page_recover, page_set, page_outbox,
+    page_drill, page_reload, page_drain, page_mock, page_explain, page_version, page_reference,
+    page_help;
 
 /* All of them, in the order of the help; ends with NULL. */
 extern const struct command *const commands[];

@@ -12,8 +12,9 @@ from kit.gateway import ROOT
 from kit.mock import Mock, command
 from kit.upstream import dead_port
 
-COMMANDS = ["run", "check", "explain", "demo", "mock", "status", "history", "open", "close",
-            "disable", "reset", "recover", "set", "outbox", "drill", "reload", "drain", "version", "reference", "help"]
+COMMANDS = ["run", "check", "explain", "demo", "mock", "status", "top", "history", "open", "close",
+            "disable", "reset", "recover", "set", "outbox", "drill", "reload", "drain", "version",
+            "reference", "help"]
 
 
 @pytest.fixture
