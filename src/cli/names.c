@@ -5,6 +5,7 @@
 
 #include "gateway/gateway.h"
 #include "gateway/stores.h"
+#include "gateway/trace_export.h"
 #include "loop/resolve.h"
 #include "observe/log.h"
 
@@ -147,6 +148,9 @@ void names_follow(struct names *names, struct plan *plan) {
     struct target *redis = stores_target(plan->gateway->stores);
     if (redis)
         follow(names, &old, redis);
+    struct target *collector = trace_export_target(plan->gateway->trace_export);
+    if (collector)
+        follow(names, &old, collector);
     forget_all(&old);
 }
 

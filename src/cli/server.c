@@ -19,6 +19,7 @@
 #include "gateway/history.h"
 #include "gateway/policy_history.h"
 #include "gateway/stores.h"
+#include "gateway/trace_export.h"
 #include "gateway/worker.h"
 #include "loop/listener.h"
 #include "loop/signals.h"
@@ -66,6 +67,7 @@ struct server {
     struct gateway *gateway;
     struct names *names;
     struct health *health;
+    struct trace_export *traces;
     struct admin *admin;
     struct loop_listener admin_listener;
     struct loop_signals signals;
@@ -332,7 +334,7 @@ static void on_drain_timer(struct io_timer *t) {
     }
     if (s->state != FINISHING)
         return;
-    if (gateway_is_idle(s->gateway)) {
+    if (gateway_is_idle(s->gateway) && trace_export_is_settled(s->traces)) {
         log_message(LOG_INFO, "drained");
         stop(s);
     } else if (io_now(io) >= s->gateway->drain_until_ns) {
@@ -374,6 +376,7 @@ static void apply(struct server *s, struct gateway_options *o) {
     log_open(&(struct log_settings){.format = o->log.logfmt ? LOG_LOGFMT : LOG_JSON,
                                     .level = (enum log_level)o->log.level});
     struct plan *plan = gateway_plan(s->gateway);
+    trace_export_follow(s->traces, plan);
     names_follow(s->names, plan);
     health_follow(s->health, plan);
     plan_release(plan);
@@ -572,7 +575,8 @@ static int create_shared(struct server *s) {
     e.events = s->events;
     e.io = loop_io(s->control);
     return gateway_create(&s->gateway, o, &e) < 0 || names_create(&s->names, s->control) < 0 ||
-                   health_create(&s->health, s->gateway, loop_io(s->control)) < 0
+                   health_create(&s->health, s->gateway, loop_io(s->control)) < 0 ||
+                   trace_export_create(&s->traces, s->gateway, loop_io(s->control)) < 0
                ? -1
                : 0;
 }
@@ -580,6 +584,7 @@ static int create_shared(struct server *s) {
 static void settle_names(struct server *s) {
     struct plan *plan = gateway_plan(s->gateway);
     uint64_t until = swg_now() + SETTLE_NS;
+    trace_export_follow(s->traces, plan);
     names_follow(s->names, plan);
     while (!names_are_settled(s->names) && swg_now() < until)
         loop_turn(s->control, 50);
@@ -678,6 +683,7 @@ void server_destroy(struct server *s) {
     free(s->lanes);
     admin_destroy(s->admin);
     health_destroy(s->health);
+    trace_export_destroy(s->traces);
     names_destroy(s->names);
     gateway_destroy(s->gateway);
     if (s->control)

@@ -24,6 +24,7 @@ static void check_wanted(struct fill *);
 static uint32_t chain_length(struct fill *, uint32_t service, uint8_t *state, uint32_t *length);
 
 void check_whole(struct fill *f) {
+    check_trace(f);
     check_admin(f);
     check_limits(f);
     check_resilience(f);

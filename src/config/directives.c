@@ -43,6 +43,8 @@ static const struct choice expose_choices[] = {
 static const struct choice protocol_choices[] = {
     {"http", PROTOCOL_HTTP, false}, {"tcp", PROTOCOL_TCP, false}, {"redis", 0, true},
     {"postgres", 0, true},          {"mongodb", 0, true},         {0}};
+static const struct choice accept_choices[] = {
+    {"any", false, false}, {"trusted", true, false}, {0}};
 static const struct choice format_choices[] = {{"json", 0, false}, {"logfmt", 1, false}, {0}};
 static const struct choice level_choices[] = {{"debug", LOG_DEBUG, false},
                                               {"info", LOG_INFO, false},
@@ -100,6 +102,7 @@ static const struct choice empty_choices[] = {{"fail", false, false}, {"ok", tru
 const struct directive directives[] = {
 #include "config/rows/process.inc"
 #include "config/rows/resilience.inc"
+#include "config/rows/trace.inc"
 #include "config/rows/databases.inc"
 #include "config/rows/services.inc"
 #include "config/rows/fallback.inc"

@@ -127,5 +127,6 @@ bool fill_takes_requests(struct fill *, const struct node *at, int service);
 bool fill_has_http_listener(const struct fill *);
 void fill_routes(struct fill *);
 void check_whole(struct fill *); /* what no value shows alone */
+void check_trace(struct fill *); /* a part of it */
 
 #endif

@@ -32,6 +32,9 @@ extern const struct directive_type type_admin_address;
 /* ---- redis.c ------------------------------------------------------------- */
 extern const struct directive_type type_redis_url, type_redis_prefix;
 
+/* ---- trace.c ------------------------------------------------------------- */
+extern const struct directive_type type_collector, type_sample, type_trace_headers;
+
 /* ---- services.c ---------------------------------------------------------- */
 extern const struct directive_type type_defaults, type_services, type_endpoints, type_url;
 extern const struct directive_type type_depends;

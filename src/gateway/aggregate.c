@@ -12,6 +12,7 @@
 #include "gateway/exchange.h"
 #include "gateway/fields.h"
 #include "gateway/template.h"
+#include "gateway/tracing.h"
 #include "store/sql_json.h"
 
 enum { TARGET_MAX = 8 * 1024, OVERHEAD_MAX = 4096 };
@@ -210,7 +211,12 @@ static void write_lines(struct exchange *x, struct buf *lines) {
         keep(&drop, HTTP_X_FORWARDED_HOST);
         keep(&drop, HTTP_X_FORWARDED_PROTO);
     }
+    if (x->tracing) {
+        leave_out(&drop, HTTP_TRACEPARENT);
+        leave_out(&drop, HTTP_TRACESTATE);
+    }
     fields_copy(lines, &x->request, x->head_end, &drop, x->nominated);
+    tracing_write_own(lines, x);
     buf_literal(lines, "X-Request-Id: ");
     buf_bytes(lines, x->request_id);
     buf_literal(lines, "\r\nX-Correlation-Id: ");

@@ -13,6 +13,7 @@
 #include "gateway/fields.h"
 #include "gateway/queueing.h"
 #include "gateway/token_stream.h"
+#include "gateway/tracing.h"
 
 /* ---- the head ------------------------------------------------------------ */
 
@@ -166,10 +167,15 @@ static void write_own_fields(struct buf *b, const struct exchange *x) {
 static void copy_fields(struct buf *b, const struct leg *leg) {
     const struct exchange *x = leg->x;
     const struct leg_changes *c = leg->changes;
+    struct field_set drop = *dropped(x);
+    if (x->tracing) { /* written anew */
+        field_set_add(&drop, HTTP_TRACEPARENT);
+        field_set_add(&drop, HTTP_TRACESTATE);
+    }
     if (c && c->header_count)
-        fields_copy_but(b, &x->request, dropped(x), x->nominated, c->headers, c->header_count);
+        fields_copy_but(b, &x->request, &drop, x->nominated, c->headers, c->header_count);
     else
-        fields_copy(b, &x->request, x->head_end, dropped(x), x->nominated);
+        fields_copy(b, &x->request, x->head_end, &drop, x->nominated);
     if (c)
         buf_bytes(b, c->lines);
 }
@@ -185,6 +191,7 @@ void attempt_write_fields(struct buf *b, const struct leg *leg) {
         buf_bytes(b, x->write_key);
         buf_literal(b, "\r\n");
     }
+    tracing_write_fields(b, leg);
     if (!x->inner || !x->inner->verbatim)
         write_own_fields(b, x);
 }
@@ -322,16 +329,19 @@ static void fail_locally(struct leg *leg, int os_error) {
     if (os_error == EMFILE || os_error == ENFILE)
         worker_shed(leg->x->worker);
     struct swg_answer answer = {.kind = local ? SWG_UNAVAILABLE_LOCALLY : SWG_CONNECT_FAILED};
+    tracing_failed(leg, answer.kind);
     leg_run(leg, swg_call_on_answer(&leg->call, &answer, exchange_now(leg->x)));
 }
 
 void attempt_failed(struct leg *leg, enum swg_answer_kind kind) {
     struct swg_answer answer = {.kind = kind};
+    tracing_failed(leg, kind);
     leg_abandon(leg);
     leg_run(leg, swg_call_on_answer(&leg->call, &answer, exchange_now(leg->x)));
 }
 
 void attempt_begin(struct leg *leg) {
+    tracing_attempt(leg);
     if (!drilling_holds(leg))
         attempt_go_on(leg);
 }

@@ -16,6 +16,7 @@
 #include "gateway/queueing.h"
 #include "gateway/read_only.h"
 #include "gateway/token_stream.h"
+#include "gateway/tracing.h"
 #include "gateway/value.h"
 
 enum { FREE_EXCHANGES_MAX = 256, TRAILERS_KEPT = 2048 };
@@ -258,6 +259,7 @@ void exchange_begin(struct client *c, const struct http1_head *head, struct byte
     http1_body_init(&x->upload, head->framing, head->content_length, x->trailers,
                     x->trailers ? TRAILERS_KEPT : 0);
     x->upload_done = x->upload.done;
+    tracing_begin(x, TRACING_CLIENT);
     if (refuse(x))
         return;
     if (x->route.route->part_count) {
@@ -291,6 +293,7 @@ void exchange_begin_refresh(const struct exchange *from, struct cache_flight *fl
         return;
     }
     x->flight = flight;
+    tracing_begin_refresh(x, from);
     cache_entry_hold(x->old = old);
     x->cache_status = "fwd=stale";
     x->upload_done = true;
@@ -325,6 +328,7 @@ void exchange_begin_inner(struct inner *in, struct worker *w, const struct inner
     in->x = x;
     x->inner = in;
     x->upload_done = true;
+    tracing_begin(x, in->verbatim ? TRACING_REPLAY : TRACING_PART);
     buf_bytes(&x->kept, r->body);
     x->service = plan_service(x->plan, bytes_of(r->service));
     if (!x->service || x->kept.failed || !path_split(x->request.target, &x->arena, &x->parts)) {
@@ -366,6 +370,7 @@ void exchange_finish(struct exchange *x, bool whole) {
     io_timer_clear(w->io, &x->timer);
     aggregate_drop(x);
     caching_done(x);
+    tracing_end(x, whole);
     if (x->leg)
         leg_abandon(&x->root);
     x->leg = NULL;

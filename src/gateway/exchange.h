@@ -69,12 +69,14 @@ struct leg {
     uint32_t tier;                     /* being tried */
     uint64_t tier_began_ns;            /* when that was asked; 0: none is */
     struct tier_work *work;            /* of that tier; NULL: none */
-    bool awaits_body;       /* that tier begins with the body (tier_options.needs_body) */
-    bool body_sent;         /* the whole request is with `up` */
-    bool over;              /* its call has finished */
-    bool held;              /* `up` holds an answer that is relayed if no tier answers */
-    size_t kept_sent;       /* bytes of the kept body that `up` has */
-    struct io_task granted; /* a bulkhead slot came, perhaps from another thread */
+    bool awaits_body;        /* that tier begins with the body (tier_options.needs_body) */
+    bool body_sent;          /* the whole request is with `up` */
+    bool over;               /* its call has finished */
+    bool held;               /* `up` holds an answer that is relayed if no tier answers */
+    size_t kept_sent;        /* bytes of the kept body that `up` has */
+    struct trace_span *span; /* of the running attempt, where it is told of (tracing.h) */
+    bool span_answered;      /* its answer has begun */
+    struct io_task granted;  /* a bulkhead slot came, perhaps from another thread */
 };
 
 /* How far the answer to the client is. */
@@ -158,6 +160,7 @@ struct exchange {
 
     const char *drill; /* the kind that hit an attempt of it last; NULL: none did */
 
+    struct tracing *tracing;     /* where it belongs; NULL: nothing is traced */
     struct aggregate *aggregate; /* the parts of its answer, where the route has parts */
     struct inner *inner;         /* whose request this is, where it is our own; NULL: a client's */
 

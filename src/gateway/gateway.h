@@ -26,6 +26,7 @@ struct gateway_metrics;
 struct service_metrics;
 struct health;
 struct manager;
+struct trace_export;
 
 enum { GATEWAY_WORKERS_MAX = 256 };
 
@@ -58,6 +59,7 @@ struct gateway {
     struct gateway_metrics *counters;
     struct health *health;                 /* sets itself, for the scrape; control thread */
     struct manager *manager;               /* control thread, but for manager_wake() */
+    struct trace_export *trace_export;     /* sets itself, before there are workers, who read it */
     struct io *io;                         /* of the control thread's loop */
     uint64_t (*clock)(void);               /* monotonic, for threads that have no loop's time */
     struct swg_rate_limiter *client_rates; /* by hash of service and address */

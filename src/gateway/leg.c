@@ -9,6 +9,7 @@
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/metrics.h"
+#include "gateway/tracing.h"
 
 /* ---- legs -------------------------------------------------------------------- */
 
@@ -49,6 +50,7 @@ static void abandon_tier(struct leg *leg) {
 
 void leg_abandon(struct leg *leg) {
     abandon_tier(leg);
+    tracing_attempt_over(leg);
     if (leg->up)
         upstream_close(leg->up);
     leg->up = NULL;
@@ -79,6 +81,7 @@ static void tier_ended(struct leg *leg, bool answered) {
     if (!leg->tier_began_ns)
         return;
     uint64_t took_ns = gateway_now(w->gateway) - leg->tier_began_ns;
+    tracing_tier(leg, answered);
     leg->tier_began_ns = 0;
     dry_end(leg, answered ? DRY_ANSWERED : DRY_FAILED, NULL);
     if (exchange_is_rehearsal(leg->x))
@@ -277,6 +280,7 @@ void leg_cancel(struct leg *leg) {
     leg->over = true;
     leg->held_until_ns = 0;
     leg->x->memory_held += step.action == SWG_DO_WAIT;
+    tracing_attempt_over(leg);
     drop_work(leg);
     if (leg->up)
         upstream_close(leg->up);

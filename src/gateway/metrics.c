@@ -18,6 +18,7 @@
 #include "gateway/stores.h"
 #include "gateway/tcp.h"
 #include "gateway/token_stream.h"
+#include "gateway/trace_export.h"
 
 enum { TIERS_MAX = 32, STATUSES = 600 };
 
@@ -131,6 +132,8 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
       "Answers that a store had and that were damaged: never served.", STORE)                      \
     X(STORE_UNSAVED, COUNTER, "cache_store_unsaved_total", NULL,                                   \
       "Answers that could not be written to a store, or not in time.", STORE)                      \
+    X(TRACE_SPANS, COUNTER, "trace_spans_total", NULL, "Spans of sampled requests.",               \
+      {"result", "sent, dropped (the queue was full) or failed (the collector refused)"})          \
     X(CONNECTIONS, GAUGE, "gateway_client_connections", NULL, "Open client connections.",          \
       {NULL, NULL})                                                                                \
     X(TCP_OPEN, GAUGE, "gateway_tcp_connections", NULL,                                            \
@@ -675,6 +678,12 @@ static void emit_drain(struct collector *c, uint64_t now_ns) {
     metrics_emit(c->scrape, c->all->family[FAMILY_DRAIN_LEFT], NULL, until_ns ? left : INFINITY);
 }
 
+static void emit_traces(struct collector *c, const struct trace_export *traces) {
+    for (int result = 0; result < TRACE_RESULTS; result++)
+        emit(c, FAMILY_TRACE_SPANS, (const char *[]){trace_result_word((enum trace_result)result)},
+             trace_export_count(traces, (enum trace_result)result));
+}
+
 static void collect(struct metrics_scrape *scrape, void *arg) {
     struct gateway_metrics *all = arg;
     struct gateway *g = all->gateway;
@@ -697,6 +706,8 @@ static void collect(struct metrics_scrape *scrape, void *arg) {
     emit(&c, FAMILY_CONNECTIONS, NULL, atomic_load_explicit(&g->clients, memory_order_relaxed));
     emit(&c, FAMILY_IN_FLIGHT, NULL, atomic_load_explicit(&g->exchanges, memory_order_relaxed));
     emit_drain(&c, now_ns);
+    if (g->trace_export)
+        emit_traces(&c, g->trace_export);
     emit(&c, FAMILY_RELOADS, (const char *[]){"success"},
          atomic_load_explicit(&g->reloads, memory_order_relaxed));
     emit(&c, FAMILY_RELOADS, (const char *[]){"failure"},

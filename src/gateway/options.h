@@ -352,6 +352,17 @@ struct log_options {
     uint32_t sample; /* one in so many */
 };
 
+/* Where spans go, and which. */
+struct trace_options {
+    bool enabled;
+    struct endpoint_options collector; /* OTLP over HTTP; base_path: before /v1/traces */
+    uint32_t sample;                   /* of a million traces that begin here; default 1% */
+    bool trusted_only;                 /* other clients' traceparent is replaced */
+    const char *service_name;          /* default "switchgear" */
+    uint32_t header_count;
+    const struct header_value *headers; /* of requests to the collector; their values are secret */
+};
+
 struct drain_options {
     uint64_t delay_ns;   /* go on accepting, telling clients to close; default 5 s */
     uint64_t timeout_ns; /* then running requests get so long; default 30 s */
@@ -387,6 +398,7 @@ struct gateway_options {
     struct drain_options drain;
     struct resilience_options resilience;
     struct log_options log;
+    struct trace_options trace;
     struct admin_options admin;
     uint32_t listen_count;
     const struct listen_options *listens;

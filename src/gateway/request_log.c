@@ -1,6 +1,7 @@
 /* request_log.c - see request_log.h. */
 #include "gateway/request_log.h"
 
+#include "gateway/tracing.h"
 #include "observe/log.h"
 
 static bool is_wanted(struct exchange *x, int status) {
@@ -47,6 +48,14 @@ static void add_story(struct log_line *line, struct exchange *x) {
     log_str(line, "drill", x->drill);
 }
 
+static void add_trace(struct log_line *line, const struct exchange *x) {
+    char trace[TRACE_ID_LEN + 1], span[SPAN_ID_LEN + 1];
+    if (!tracing_ids(x, trace, span))
+        return;
+    log_str(line, "trace_id", trace);
+    log_str(line, "span_id", span);
+}
+
 void request_log(struct exchange *x, int status, uint64_t took_ns, bool whole) {
     struct log_line line;
     if (!is_wanted(x, status) || !log_begin(&line, LOG_INFO, "request"))
@@ -65,6 +74,7 @@ void request_log(struct exchange *x, int status, uint64_t took_ns, bool whole) {
         log_bool(&line, "whole", false);
     if (x->service)
         add_story(&line, x);
+    add_trace(&line, x);
     log_bytes(&line, "request_id", x->request_id);
     log_bytes(&line, "correlation_id", x->correlation_id);
     log_end(&line);

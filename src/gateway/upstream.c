@@ -6,6 +6,7 @@
 
 #include "gateway/exchange.h"
 #include "gateway/token_stream.h"
+#include "gateway/tracing.h"
 
 /* A parked connection older than this is not used for a request that may not
  * be sent twice: its other end may be closing it at this moment. */
@@ -303,6 +304,7 @@ static void on_head(struct upstream *u, const struct http1_head *head, struct by
                     size_t used) {
     struct leg *leg = u->leg;
     struct swg_answer answer = {.kind = SWG_ANSWERED, .status = head->status};
+    tracing_answered(leg, head->status);
     if (head->status >= 400)
         answer.retry_after_ns = upstream_retry_after(u, head);
     for (uint16_t i = 0; i < head->field_count; i++) {
