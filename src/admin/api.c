@@ -145,6 +145,12 @@ const struct route api_routes[] = {
      "Stops one; answers with what it was. Body: `{reason, author}`. " DRILLS_NEED, NULL},
     {HTTP_DELETE, "/api/v1/drills", ACCESS_CHANGE, handle_drills_stop,
      "Stops all: `{stopped: 2}`. Body: `{reason, author}`. " DRILLS_NEED, NULL},
+    {HTTP_GET, "/api/v1/series", ACCESS_READ, handle_series,
+     "The last five minutes of every service, a point for each four seconds, oldest first: "
+     "`{interval_seconds, first, last, ends_at, services: {name: {requests, server_errors, "
+     "fallback, p50_ms, p95_ms}}}`, each a list; null where there is nothing to tell. `first` and "
+     "`last` are numbers of points; `?after=` gives what follows one.",
+     NULL},
 
     {HTTP_GET, "/api/v1/config", ACCESS_READ, handle_config,
      "The configuration in force, with all defaults; secrets are `***`.", NULL},

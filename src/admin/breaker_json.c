@@ -150,6 +150,8 @@ void breaker_write_json(struct json_out *j, const struct moment *m, struct admin
     json_key_time(j, "since", m, stats.since_ns);
     write_rates(j, &stats.total);
     json_key_time(j, "opened_at", m, stats.total.opened_ns);
+    json_key_time(j, "last_success_at", m, stats.total.last_success_ns);
+    json_key_time(j, "last_failure_at", m, stats.total.last_failure_ns);
     write_probe(j, m, stats.state, stats.retry_in_ns, stats.total.probe_due);
     write_totals(j, &stats.total);
     write_reasons(j, "rejections", stats.refused);

@@ -37,6 +37,7 @@ void handle_fallback_test(struct request *, struct response *); /* dry_run_api.c
 void handle_fallbacks(struct request *, struct response *);
 void handle_services(struct request *, struct response *);
 void handle_service(struct request *, struct response *);
+void handle_series(struct request *, struct response *); /* series_api.c */
 
 /* drills_api.c */
 void handle_drills(struct request *, struct response *);

@@ -16,7 +16,8 @@ enum { EVENTS_BATCH = 32 };
 
 struct records {
     struct gateway *gateway;
-    uint64_t heard; /* sequence of the last event taken note of */
+    uint64_t heard;             /* sequence of the last event taken note of */
+    uint64_t samples, point_ns; /* taken so far; when the newest point ended */
     uint32_t count, size;
     struct record **all; /* those of the plan mostly at their service's index */
     struct event batch[EVENTS_BATCH];
@@ -202,6 +203,19 @@ static void see_refusals(struct records *rs, struct record *r, const struct serv
     }
 }
 
+/* A point goes back SERIES_SAMPLES samples, or as far as the record does. */
+static void add_point(struct record *r, const struct service *s, const struct reading *now,
+                      uint64_t number) {
+    uint32_t back = r->reading_count < SERIES_SAMPLES ? r->reading_count : SERIES_SAMPLES;
+    struct reading d = *now;
+    uint64_t fallback = 0;
+    subtract(&d, &r->readings[(r->reading_next + RECORD_READINGS - back) % RECORD_READINGS]);
+    for (uint32_t t = 0; t < s->options->tier_count; t++)
+        fallback += d.tiers[t];
+    struct series_point p = series_point_make(d.requests, d.server_errors, fallback, &d.latency);
+    series_add(&r->series, number, &p);
+}
+
 static void sample(struct records *rs, const struct service *s, uint64_t now_ns) {
     struct record *r = records_of(rs, s);
     if (!r)
@@ -214,12 +228,21 @@ static void sample(struct records *rs, const struct service *s, uint64_t now_ns)
     subtract(&difference, latest(r));
     see_source(rs, r, s, &difference, stats.state == SWG_OPEN);
     see_refusals(rs, r, s, &stats, now_ns);
+    if (rs->samples % SERIES_SAMPLES == 0)
+        add_point(r, s, &now, rs->samples / SERIES_SAMPLES);
     keep(r, &now);
+}
+
+uint64_t records_points(const struct records *rs, uint64_t *ends_ns) {
+    *ends_ns = rs->point_ns;
+    return rs->samples / SERIES_SAMPLES;
 }
 
 void records_sample(struct records *rs) {
     uint64_t now_ns = gateway_now(rs->gateway);
     struct plan *plan = gateway_plan(rs->gateway);
+    if (++rs->samples % SERIES_SAMPLES == 0)
+        rs->point_ns = now_ns;
     for (uint32_t i = 0; plan && i < plan->service_count; i++)
         sample(rs, &plan->services[i], now_ns);
     plan_release(plan);

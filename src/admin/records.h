@@ -3,7 +3,7 @@
  *
  * The gateway only counts; "lately" is the difference to an earlier reading.
  * Every two seconds each service's counters are read, and the last fifteen
- * readings are kept. What shows only in such a difference, and somebody should
+ * readings are kept; every other one adds a point to the service's series. What shows only in such a difference, and somebody should
  * hear of, becomes an event: another tier answers now, calls are being refused.
  *
  * The last change and the last manual command are taken from the events as
@@ -11,10 +11,11 @@
  * while the command may still be in force.
  *
  * Threading: the control thread. Memory: one record a service name that ever
- * was in the configuration, about 5 KiB. */
+ * was in the configuration, about 7 KiB. */
 #ifndef SWG_ADMIN_RECORDS_H
 #define SWG_ADMIN_RECORDS_H
 
+#include "admin/series.h"
 #include "gateway/gateway.h"
 #include "observe/events.h"
 #include "observe/histogram.h"
@@ -37,6 +38,7 @@ struct record {
     const struct tier_tally *tally[SWG_TIERS_MAX];
     uint32_t reading_count, reading_next;
     struct reading readings[RECORD_READINGS];
+    struct series series;
     uint64_t refused[SWG_REFUSAL_COUNT], refused_ns[SWG_REFUSAL_COUNT];
     char source[24];             /* who answered most, last: "upstream", a tier, "nobody" */
     struct event change, manual; /* sequence 0: none yet */
@@ -49,6 +51,9 @@ void records_destroy(struct records *);
 void records_sample(struct records *);
 /* Takes note of the events that came since. */
 void records_listen(struct records *);
+
+/* The number of the newest point of all series, and when it ended; 0: none yet. */
+uint64_t records_points(const struct records *, uint64_t *ends_ns);
 
 /* NULL: out of memory. */
 struct record *records_of(struct records *, const struct service *);

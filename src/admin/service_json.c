@@ -2,9 +2,11 @@
 #include "admin/service_json.h"
 
 #include "admin/breaker_json.h"
+#include "base/rfc3339.h"
 #include "config/print.h"
 #include "gateway/manager.h"
 #include "gateway/metrics.h"
+#include "gateway/queue.h"
 
 static void write_quantiles(struct json_out *j, const struct histogram *h) {
     static const struct {
@@ -121,6 +123,24 @@ static void write_dependencies(struct json_out *j, struct admin *a, const struct
     json_array_end(j);
 }
 
+/* What waits to be replayed; null where the service has no queue. */
+static void write_queue(struct json_out *j, const struct service *s) {
+    struct queue_stats q;
+    char oldest[RFC3339_SIZE];
+    if (!s->queue) {
+        json_key_null(j, "queue");
+        return;
+    }
+    queue_read(s->queue, &q);
+    if (q.oldest_ms > 0)
+        rfc3339_ms(oldest, (uint64_t)q.oldest_ms);
+    json_key_object(j, "queue");
+    json_key_uint(j, "entries", q.entries);
+    json_key_uint(j, "in_flight", q.out);
+    json_key_string(j, "oldest_at", q.oldest_ms > 0 ? oldest : NULL);
+    json_object_end(j);
+}
+
 void service_write_members(struct json_out *j, const struct moment *m, struct admin *a,
                            const struct service *s, bool details) {
     const struct service_options *o = s->options;
@@ -133,6 +153,7 @@ void service_write_members(struct json_out *j, const struct moment *m, struct ad
     write_requests(j, s);
     write_latency(j, s);
     service_write_tiers(j, s);
+    write_queue(j, s);
     json_key(j, "breaker");
     breaker_write_json(j, m, a, s);
     if (details) {
