@@ -90,12 +90,13 @@ async function withToken(ask) {
 const changeWithToken = (method, path, body) => withToken(() => change(method, path, body));
 const readWithToken = (path) => withToken(() => read(path));
 
-// ---- what this gateway can -------------------------------------------------------------
+// ---- one service -------------------------------------------------------------
 
 const servicePath = (name) => "/api/v1/services/" + encodeURIComponent(name);
 
-// The methods that a path knows: a gateway names them where it is asked by another.
-async function methodsOf(path) {
-  const answer = await request(path, { method: "OPTIONS" });
-  return (answer.headers.get("Allow") || "").split(/,\s*/);
+// One service with its policy, and whether that can be changed.
+async function readService(name) {
+  const answer = await request(servicePath(name), { headers: { Accept: "application/json" } });
+  if (!answer.ok) throw new Refused(answer.status, await said(answer));
+  return { service: await answer.json(), editable: answer.headers.has("Accept-Patch") };
 }

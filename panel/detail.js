@@ -93,10 +93,10 @@ function buildDetail(name) {
 
 // The policy is read when the drawer opens and when it was changed: not while it is typed in.
 async function readPolicy(name) {
-  const [service, methods] = await Promise.all([read(servicePath(name)), methodsOf(servicePath(name))]);
+  const { service, editable } = await readService(name);
   if (detail.name !== name || !service.policy) return;
   const wasOpen = Boolean(detail.parts.policy.querySelector("details[open]"));
-  const made = makePolicy(name, service.policy, methods.includes("PATCH"), () => quietly(readPolicy(name)));
+  const made = makePolicy(service, editable, () => quietly(readPolicy(name)));
   made.open = wasOpen;
   detail.parts.policy.replaceChildren(made);
 }

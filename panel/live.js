@@ -54,7 +54,8 @@ function showOverall(overall, summary) {
 }
 
 function summaryOf({ count, circuit_breakers: breakers, system }) {
-  let text = count.working + " of " + count.services + (count.services === 1 ? " service works" : " services work");
+  let text = count.working + " of " + count.services + (count.services === 1 ? " service works" : " services work")
+    + (count.impaired ? `, ${count.impaired} of them impaired` : "");
   const open = breakers.open_breakers;
   if (open.length) text += "; open: " + open.slice(0, 6).join(", ") + (open.length > 6 ? ` and ${open.length - 6} more` : "");
   return system.draining ? text + "; draining" : text;
@@ -83,14 +84,12 @@ function updateFiguresOfAll(system) {
   figure("up", span(system.uptime_seconds));
 }
 
+const DOES = { read_only: "writes are refused", shed: "what is not essential is switched off" };
+
 function emergencyText(emergency) {
-  if (!emergency || emergency === true || typeof emergency !== "object") return emergency === true ? "Emergency." : "";
-  const on = emergency.active ?? emergency.on ?? (emergency.read_only || emergency.shed);
-  if (!on) return "";
-  const does = [];
-  if (emergency.read_only) does.push("writes are refused");
-  if (emergency.shed) does.push("what is not essential is switched off");
-  return "Emergency: " + (does.join(", ") || "several critical services are down") + (emergency.until ? ", at least until " + clockTime(emergency.until) : "") + ".";
+  if (!emergency || !emergency.active) return "";
+  const does = (emergency.actions || []).map((action) => DOES[action] || causeOf(action));
+  return "Emergency: " + (does.join(", ") || "several critical services are down") + (emergency.ends_at ? ", at least until " + clockTime(emergency.ends_at) : "") + ".";
 }
 
 function updateHealth(health) {

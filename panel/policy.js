@@ -73,31 +73,45 @@ async function sendPatch(name, rows, dry, more) {
   return changeWithToken("PATCH", servicePath(name) + (dry ? "?dry_run=1" : ""), { ...patch, ...more });
 }
 
-// The form, or the bare list. `changed` is called when a patch is in force.
-function makePolicy(name, policy, editable, changed) {
-  const rows = leavesOf(policy).map((leaf) => policyRow(leaf, editable));
-  const list = element("dl", { class: "policy" }, ...rows.map((row) => row.node));
-  const details = element("details", { class: "part" }, element("summary", {}, editable ? "Policy, and changing it" : "Policy in force"));
-  if (!editable) {
-    details.append(list);
-    return details;
-  }
+// What was changed at run time, by whom and why; with a way back to the file.
+function makePatched(name, patched, changed) {
+  if (!patched || !patched.length) return [];
+  const error = element("p", { class: "error", role: "alert" });
+  const back = button("Back to the file", { class: "small" }, () => pressed(back, error, async () => {
+    await changeWithToken("DELETE", servicePath(name) + "/patch", filled({ author: kept.get("author", sessionStorage) || "" }));
+    announce("The policy of " + name + " is the file's again");
+    changed();
+  }));
+  const lines = patched.map((one) => element("li", {}, element("code", {}, `${one.key}: ${policyText(one.value)}`), ` since ${clockTime(one.since)}` + (one.author ? ", by " + one.author : "") + (one.reason ? ": " + one.reason : "")));
+  return [element("p", { class: "hint" }, "Changed at run time, until the next reload:"), element("ul", { class: "patched" }, ...lines), element("div", {}, back), error];
+}
+
+function makePolicyForm(name, rows, list, changed) {
   const why = element("input", { maxlength: "150", autocomplete: "off" });
   const error = element("p", { class: "error", role: "alert" });
   const apply = element("button", { type: "submit", class: "go" }, "Apply until the next reload");
+  const more = () => filled({ reason: why.value.trim(), author: kept.get("author", sessionStorage) || "" });
   const check = button("Check only", {}, () => pressed(check, error, async () => {
-    await sendPatch(name, rows, true, {});
-    setText(error, "The gateway would take it.");
+    const { changed: changes, warnings } = await sendPatch(name, rows, true, {});
+    setText(error, ["It would be taken: " + changes.map((one) => `${one.key} from ${policyText(one.from)} to ${policyText(one.to)}`).join(", ")]
+      .concat((warnings || []).map((one) => (typeof one === "string" ? one : one.message || JSON.stringify(one)))).join("\n"));
   }));
   const form = element("form", { novalidate: "" }, list, element("label", {}, "Reason", why), error, element("div", { class: "buttons" }, check, apply));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     pressed(apply, error, async () => {
-      await sendPatch(name, rows, false, filled({ reason: why.value.trim(), author: kept.get("author", sessionStorage) || "" }));
+      await sendPatch(name, rows, false, more());
       announce("The policy of " + name + " is changed");
       changed();
     });
   });
-  details.append(form);
-  return details;
+  return form;
+}
+
+// The form, or the bare list. `changed` is called when a patch is in force.
+function makePolicy({ name, policy, patched }, editable, changed) {
+  const rows = leavesOf(policy).map((leaf) => policyRow(leaf, editable));
+  const list = element("dl", { class: "policy" }, ...rows.map((row) => row.node));
+  return element("details", { class: "part" }, element("summary", {}, editable ? "Policy, and changing it" : "Policy in force"),
+    ...makePatched(name, patched, changed), editable ? makePolicyForm(name, rows, list, changed) : list);
 }

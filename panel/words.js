@@ -166,6 +166,8 @@ const dependenciesOf = (service) => (service.dependencies || []).map(({ service:
 const lower = (state) => stateOf(state).word.toLowerCase();
 const by = (event) => (event.author ? " by " + event.author : "");
 
+const POLICY_WORDS = { undone: "policy as in the file again", reloaded: "the reload ended what was changed at run time" };
+
 // What a kind of event says: level and symbol to show it by, a text, and a note.
 const EVENT_WORDS = {
   state_change: (e) => ({ ...stateOf(e.to), text: lower(e.from) + " → " + lower(e.to) + (e.cause ? ", " + causeOf(e.cause) : ""), note: [e.endpoint, plain(e.text || "")].filter(Boolean).join(" · ") }),
@@ -182,9 +184,11 @@ const EVENT_WORDS = {
   drain: (e) => ({ level: "warn", symbol: "warn", text: "draining" + (e.author ? ", by " + e.author : ""), note: "" }),
   overall: (e) => ({ ...overallOf(e.to), text: overallOf(e.from).word.toLowerCase() + " → " + overallOf(e.to).word.toLowerCase(), note: e.text || causeOf(e.cause) }),
   condition: (e) => ({ ...conditionOf(e.to), text: conditionOf(e.from).word + " → " + conditionOf(e.to).word + (e.cause ? ", " + causeOf(e.cause) : ""), note: e.text }),
-  emergency: (e) => ({ level: "bad", symbol: "bad", text: "emergency: " + [causeOf(e.to), e.text].filter(Boolean).join(", ") + by(e), note: causeOf(e.cause) }),
+  emergency: (e) => (e.to === "off"
+    ? { level: "good", symbol: "good", text: "the emergency is over", note: e.text }
+    : { level: "bad", symbol: "bad", text: "emergency", note: e.text }),
   drill: (e) => ({ level: "hand", symbol: "drill", text: "drill " + [causeOf(e.to), causeOf(e.cause)].filter(Boolean).join(", ") + by(e), note: [e.endpoint, e.text].filter(Boolean).join(" · ") }),
-  policy: (e) => ({ level: "none", symbol: "note", text: "policy changed" + by(e), note: e.text }),
+  policy: (e) => ({ level: "none", symbol: "note", text: (POLICY_WORDS[e.to] || "policy changed") + by(e), note: e.text }),
   shadow: (e) => ({ level: "none", symbol: "note", text: "the shadow breaker " + (e.from ? lower(e.from) + " → " : "") + lower(e.to || "changed"), note: e.text || causeOf(e.cause) }),
   upgrade: (e) => ({ level: "none", symbol: "note", text: "upgrade" + (e.to ? ": " + e.to : "") + by(e), note: e.text }),
   gap: () => ({ level: "none", symbol: "note", text: "some events were missed", note: "" }),

@@ -21,7 +21,7 @@
 #define NEEDS_DURATION "Takes protection away, and so needs `for`, at most a week. "
 
 const struct route api_routes[] = {
-    {HTTP_GET, "/", ACCESS_PAGE, handle_page, "The status page.", NULL},
+    {HTTP_GET, "/", ACCESS_PAGE, handle_page, "The panel: a page for people.", NULL},
 
     {HTTP_GET, "/livez", ACCESS_FREE, handle_live,
      "200 as long as every event loop turns, else 503: restart me.", NULL},

@@ -260,6 +260,54 @@ def test_queued_writes_and_dead_letters(gateway, server, page):
     page.shows("#event-list", "queued write dropped")
 
 
+# ---- changing what it does ------------------------------------------------------------------
+
+
+def test_a_drill_from_beginning_to_end(gateway, server, page):
+    gw = gateway([server(GOOD)], admin={**ADMIN, "token": TOKEN}, retry={"max": 0})
+    show(page, gw)
+    page.hides("#drill-banner")
+    page.click("#drill-start")
+    page.do("check", "#drill-kinds input[value=error]")
+    page.fill("#drill-percent", "200")
+    page.fill("#drill-reason", "game <i>day</i>")
+    page.click("#drill-go")
+    page.fill("#token", TOKEN)
+    page.press("Enter")
+    page.shows("#drill-error", "percent")
+    page.fill("#drill-percent", "100")
+    page.click("#drill-go")
+    page.shows("#drill-banner", "all requests are answered with 503")
+    page.shows("#drill-banner", "game <i>day</i>")
+    cell(page, "name", "drill")
+    assert gw.get("/").status == 503
+    page.shows("#drill-list", "1 request hit")
+    page.click("#drill-list button")
+    page.hides("#drill-banner")
+    page.shows("#no-drills", "None is under way")
+    assert gw.get("/").status == 200
+
+
+def test_a_policy_is_changed(gateway, server, page):
+    gw = gateway([server(GOOD)], admin=ADMIN)
+    show(page, gw, "#service/web")
+    page.click("#detail details > summary")
+    attempt = "#detail input[aria-label='timeout.attempt']"
+    before = Admin(gw).service()["policy"]["timeout"]["attempt"]
+    page.fill(attempt, "soon")
+    page.click("#detail form .go")
+    page.shows("#detail form .error", "timeout.attempt")
+    page.fill(attempt, "7s")
+    page.click("#detail form button[type=button]")
+    page.shows("#detail form .error", f"timeout.attempt from {before} to 7s")
+    page.click("#detail form .go")
+    page.shows("#detail .patched", "timeout.attempt: 7s")
+    assert Admin(gw).service()["policy"]["timeout"]["attempt"] == "7s"
+    page.click("#detail details > div button")
+    page.hides("#detail .patched")
+    assert Admin(gw).service()["policy"]["timeout"]["attempt"] == before
+
+
 # ---- the connection ---------------------------------------------------------------------------
 
 
