@@ -3,8 +3,9 @@
  *
  * The gateway only counts; "lately" is the difference to an earlier reading.
  * Every two seconds each service's counters are read, and the last fifteen
- * readings are kept; every other one adds a point to the service's series. What shows only in such a difference, and somebody should
- * hear of, becomes an event: another tier answers now, calls are being refused.
+ * readings are kept; every other one adds a point to the service's series
+ * (series.h). What shows only in such a difference, and somebody should hear
+ * of, becomes an event: another tier answers now, calls are being refused.
  *
  * The last change and the last manual command are taken from the events as
  * they come, because a service that flaps pushes old ones out of its history
