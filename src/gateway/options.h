@@ -143,7 +143,7 @@ struct health_options {
     struct bytes query_text;     /* as the database gets it */
     bool row;                    /* sql: a result without rows is a failure */
     uint64_t interval_ns;        /* default 10 s */
-    uint64_t timeout_ns;  /* default 2 s */
+    uint64_t timeout_ns;         /* default 2 s */
 };
 
 enum tier_kind { TIER_STALE, TIER_SERVICE, TIER_STATIC, TIER_QUEUE, TIER_SQL };

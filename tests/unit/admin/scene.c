@@ -29,7 +29,8 @@ static const char configuration[] =
     "    endpoints: [http://127.0.0.1:1, http://127.0.0.1:2]\n"
     "    cache: {stale: 1h}\n"
     "    fallback: [{stale: {max: 1h}}, {static: {status: 200, json: {a: 1}}}]\n"
-    "  pay: {endpoints: [http://127.0.0.1:3], critical: true, depends_on: [{service: bank, soft: true}]}\n"
+    "  pay: {endpoints: [http://127.0.0.1:3], critical: true, depends_on: [{service: bank, soft: "
+    "true}]}\n"
     "  bank: {endpoints: [http://127.0.0.1:4], critical: true}\n"
     "routes: [{prefix: /, service: shop}]\n";
 
