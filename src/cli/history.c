@@ -26,9 +26,9 @@ const struct command page_history = {
 
 static enum colour kind_colour(const struct node *event) {
     const char *to = json_in_text_or(event, "to", "");
-    if (!strcmp(to, "open") || !strcmp(to, "forced_open"))
+    if (!strcmp(to, "open") || !strcmp(to, "forced_open") || !strcmp(to, "down"))
         return COLOUR_RED;
-    return !strcmp(to, "closed") ? COLOUR_GREEN : COLOUR_NONE;
+    return !strcmp(to, "closed") || !strcmp(to, "working") ? COLOUR_GREEN : COLOUR_NONE;
 }
 
 static void put_event(struct table *t, const struct node *e) {

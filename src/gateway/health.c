@@ -32,6 +32,7 @@ struct health {
     struct io *io;
     uint64_t random;
     struct list patients;
+    const struct list *last_read; /* among them */
 };
 
 /* ---- one check ------------------------------------------------------------------ */
@@ -106,6 +107,7 @@ int health_create(struct health **out, struct gateway *g, struct io *io) {
     h->io = io;
     h->random = g->seed;
     list_init(&h->patients);
+    h->last_read = &h->patients;
     g->health = h;
     return 0;
 }
@@ -120,11 +122,15 @@ static void patient_free(struct patient *p) {
     free(p);
 }
 
+static bool is_called(const struct patient *p, const char *service, const char *endpoint) {
+    bool same = service ? p->service && !strcmp(p->service, service) : !p->service;
+    return same && !strcmp(p->endpoint, endpoint);
+}
+
 static struct patient *find(const struct list *list, const char *service, const char *endpoint) {
     for (struct list *l = list->next; l != list; l = l->next) {
         struct patient *p = container_of(l, struct patient, link);
-        bool same = service ? p->service && !strcmp(p->service, service) : !p->service;
-        if (same && !strcmp(p->endpoint, endpoint))
+        if (is_called(p, service, endpoint))
             return p;
     }
     return NULL;
@@ -177,6 +183,7 @@ void health_follow(struct health *h, struct plan *plan) {
     struct list old;
     list_init(&old);
     list_splice_back(&old, &h->patients);
+    h->last_read = &h->patients;
     for (uint32_t i = 0; i < plan->service_count; i++) {
         const struct service *s = &plan->services[i];
         for (uint32_t e = 0; s->options->health.enabled && e < s->target_count; e++)
@@ -199,19 +206,28 @@ void health_destroy(struct health *h) {
     free(h);
 }
 
-static void read_of(const struct health *h, const char *service, const char *endpoint,
+/* Readers go through the plan, and the list has its order: the one behind the last that
+ * was read is most likely the one that is wanted. */
+static void read_of(struct health *h, const char *service, const char *endpoint,
                     struct health_reading *out) {
-    const struct patient *p = find(&h->patients, service, endpoint);
-    *out = p ? p->reading : (struct health_reading){.cause = ""};
+    const struct list *begin = h->last_read;
+    *out = (struct health_reading){.cause = ""};
+    do {
+        h->last_read = h->last_read->next;
+        const struct patient *p = container_of(h->last_read, struct patient, link);
+        if (h->last_read != &h->patients && is_called(p, service, endpoint)) {
+            *out = p->reading;
+            return;
+        }
+    } while (h->last_read != begin);
 }
 
-void health_read(const struct health *h, const struct service *s, uint32_t endpoint,
+void health_read(struct health *h, const struct service *s, uint32_t endpoint,
                  struct health_reading *out) {
     read_of(h, s->options->name, s->options->endpoints[endpoint].name, out);
 }
 
-void health_read_database(const struct health *h, const struct database *db,
-                          struct health_reading *out) {
+void health_read_database(struct health *h, const struct database *db, struct health_reading *out) {
     read_of(h, NULL, db->options->name, out);
 }
 

@@ -33,9 +33,9 @@ void health_destroy(struct health *);
  * kept. */
 void health_follow(struct health *, struct plan *);
 /* Zeroed with HEALTH_UNKNOWN where there is no check. */
-void health_read(const struct health *, const struct service *, uint32_t endpoint,
+void health_read(struct health *, const struct service *, uint32_t endpoint,
                  struct health_reading *);
-void health_read_database(const struct health *, const struct database *, struct health_reading *);
+void health_read_database(struct health *, const struct database *, struct health_reading *);
 /* Checks everything of every open breaker now: force-recovery. */
 void health_probe_now(struct health *);
 

@@ -250,15 +250,18 @@ void reply_failure(struct exchange *x, const struct swg_story *s) {
                            ? refused(s->reason)
                            : failed(s);
     const struct service_options *o = x->service->options;
-    uint64_t seconds = (s->retry_in_ns + SWG_SECONDS(1) - 1) / SWG_SECONDS(1);
+    bool no_writes = s->reason == SWG_REFUSED_READ_ONLY;
+    bool emergency = s->reason == SWG_REFUSED_EMERGENCY || (no_writes && x->in_emergency);
+    /* an emergency ends so long after the last moment of it, not earlier */
+    uint64_t retry_in_ns =
+        emergency ? x->plan->options->resilience.overall.hold_ns : s->retry_in_ns;
+    uint64_t seconds = (retry_in_ns + SWG_SECONDS(1) - 1) / SWG_SECONDS(1);
     if (f.status == 429 || f.status == 503)
-        seconds = seconds && s->retry_in_ns != SWG_NEVER ? seconds : 1;
+        seconds = seconds && retry_in_ns != SWG_NEVER ? seconds : 1;
     else
         seconds = 0;
     if (queueing_refusal(x)) /* the last hope */
         f.reason = queueing_refusal(x);
-    bool no_writes = s->reason == SWG_REFUSED_READ_ONLY;
-    bool emergency = s->reason == SWG_REFUSED_EMERGENCY || (no_writes && x->in_emergency);
     const char *message = f.timed_out ? o->message_timeout
                           : emergency ? o->message_emergency
                           : no_writes ? o->message_read_only

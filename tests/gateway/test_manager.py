@@ -202,13 +202,18 @@ def test_an_emergency_sheds_what_is_not_essential(town):
               "ads": {"essential": False, "message": {"emergency": "{service} are off."}},
               "shop": {"fallback": [{"service": "ads"}]}},
              resilience={"emergency": {"shed": True, "hold": "1h", "criticals": 2}})
+    t.config["routes"].append({"path": "/page", "aggregate": {
+        "ads": {"service": "ads"}, "shop": {"service": "shop"}}})
+    t.gw.reload(t.config)
     assert t.ask("ads").status == 200
     t.fail("pay", "ledger")
     eventually(lambda: t.ask("ads").status == 503, "ads are off")
     asked = t.up["ads"].count, t.up["news"].count
     reply = t.ask("ads")
     assert reply.json()["reason"] == "emergency" and reply.json()["error"] == "ads are off."
-    assert int(reply.headers["Retry-After"]) >= 1
+    assert reply.headers["Retry-After"] == "3600"
+    page = t.ask("page").json()
+    assert page["ads"]["reason"] == "emergency" and page["shop"]["status"] == 200
     reply = t.ask("news", "POST", b"x")
     assert reply.body == b"none today" and reply.story[1]["reason"] == "emergency"
     t.fail("shop")  # whose fallback is off too
