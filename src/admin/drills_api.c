@@ -106,6 +106,27 @@ static bool is_known(struct request *r, struct response *a, const struct drill *
     return known;
 }
 
+static bool is_tcp(struct request *r, const char *service) {
+    struct plan *plan = gateway_plan(r->admin->gateway);
+    const struct gateway_options *o = plan->options;
+    bool found = false;
+    for (uint32_t i = 0; i < o->listen_count; i++)
+        found = found ||
+                (o->listens[i].protocol == PROTOCOL_TCP && !strcmp(o->listens[i].service, service));
+    plan_release(plan);
+    return found;
+}
+
+/* A connection that is passed on as it is has neither statuses nor header fields. */
+static bool is_possible(struct request *r, struct response *a, const struct drill *d) {
+    if ((d->rule.kind != SWG__DRILL_ERROR && !*d->field) || !is_tcp(r, d->service))
+        return true;
+    problem(a, 400, "bad_body",
+            "connections to \"%s\" are passed on as they are: only delay and abort, without header",
+            d->service);
+    return false;
+}
+
 static void start(struct request *r, struct response *a, struct drill *d, uint64_t for_ns) {
     struct gateway *g = r->admin->gateway;
     if (!*d->author)
@@ -127,7 +148,7 @@ void handle_drill_start(struct request *r, struct response *a) {
         return;
     if (!drill_body_read(r->body, &d, &for_ns, &wrong))
         problem(a, 400, "bad_body", "%s", buf_cstr(&wrong));
-    else if (is_known(r, a, &d))
+    else if (is_known(r, a, &d) && is_possible(r, a, &d))
         start(r, a, &d, for_ns);
 }
 

@@ -29,7 +29,8 @@ bool drilling_holds(struct leg *leg) {
     leg->drill.hit = false;
     if (!drills_any(drills) || is_exempt(x))
         return false;
-    drills_choose(drills, leg, &leg->drill);
+    const struct drill_attempt attempt = {leg->service, leg->endpoint, &x->request};
+    drills_choose(drills, x->worker, &attempt, &leg->drill);
     if (!leg->drill.hit)
         return false;
     x->drill = swg__drill_word(leg->drill.kind);

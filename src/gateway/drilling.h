@@ -13,6 +13,9 @@
  * and relay meet exactly what they would meet in an outage, on the code that they
  * would meet it on; the service itself is not asked.
  *
+ * Of a service whose connections are passed on as they are the attempt is connecting:
+ * that is delayed, or fails (tcp.c).
+ *
  * Left alone: replays of queued writes (they were promised, and a fault made up by
  * us must neither use up their attempts nor make them dead letters), dry runs, and
  * health checks (which do not come by here): they tell how the service really is.

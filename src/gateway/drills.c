@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 #include "base/random.h"
-#include "gateway/exchange.h"
 #include "gateway/history.h"
 #include "gateway/metrics.h"
+#include "gateway/worker.h"
 
 struct drills {
     struct gateway *gateway;
@@ -165,7 +165,7 @@ bool drills_any(const struct drills *ds) {
 
 /* Any field of that name with the value, or, where none was asked for, just there. */
 static bool has_field(const struct http1_head *r, const struct drill *d) {
-    for (uint16_t i = 0; i < r->field_count; i++) {
+    for (uint16_t i = 0; r && i < r->field_count; i++) {
         if (bytes_equal_nocase(r->fields[i].name, bytes_of(d->field)) &&
             (!*d->value || bytes_equal(r->fields[i].value, bytes_of(d->value))))
             return true;
@@ -173,21 +173,21 @@ static bool has_field(const struct http1_head *r, const struct drill *d) {
     return false;
 }
 
-static bool is_about(const struct drill *d, const struct leg *leg) {
-    const struct service_options *o = leg->service->options;
+static bool is_about(const struct drill *d, const struct drill_attempt *a) {
+    const struct service_options *o = a->service->options;
     return !strcmp(d->service, o->name) &&
-           (!*d->endpoint || !strcmp(d->endpoint, o->endpoints[leg->endpoint].name)) &&
-           (!*d->field || has_field(&leg->x->request, d));
+           (!*d->endpoint || !strcmp(d->endpoint, o->endpoints[a->endpoint].name)) &&
+           (!*d->field || has_field(a->request, d));
 }
 
-void drills_choose(struct drills *ds, const struct leg *leg, struct swg__drill_effect *out) {
-    struct worker *w = leg->x->worker;
+void drills_choose(struct drills *ds, struct worker *w, const struct drill_attempt *a,
+                   struct swg__drill_effect *out) {
     bool kinds[SWG__DRILL_KINDS] = {false};
     *out = (struct swg__drill_effect){0};
     pthread_mutex_lock(&ds->lock);
     for (uint32_t i = 0; i < count_of(ds); i++) {
         struct drill *d = &ds->all[i];
-        if (!is_about(d, leg) || !swg__drill_hits(&d->rule, worker_random(w), io_now(w->io)) ||
+        if (!is_about(d, a) || !swg__drill_hits(&d->rule, worker_random(w), io_now(w->io)) ||
             !swg__drill_add(out, &d->rule))
             continue;
         d->hits++;
@@ -196,6 +196,6 @@ void drills_choose(struct drills *ds, const struct leg *leg, struct swg__drill_e
     pthread_mutex_unlock(&ds->lock);
     for (int k = 0; k < SWG__DRILL_KINDS; k++) {
         if (kinds[k])
-            metrics_of_drill(leg->service, swg__drill_word((enum swg__drill_kind)k), w->index);
+            metrics_of_drill(a->service, swg__drill_word((enum swg__drill_kind)k), w->index);
     }
 }

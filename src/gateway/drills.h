@@ -17,7 +17,8 @@
 #include "gateway/gateway.h"
 
 struct drills;
-struct leg;
+struct http1_head;
+struct worker;
 
 enum {
     DRILLS_MAX = 32,
@@ -68,9 +69,15 @@ uint32_t drills_count(const struct drills *, const char *service);
 
 /* Whether any is on at all: what every attempt asks. */
 bool drills_any(const struct drills *);
-/* What happens to the leg's attempt, which is about to begin at its endpoint; counts
- * it. The leg's worker. */
-void drills_choose(struct drills *, const struct leg *, struct swg__drill_effect *out);
+/* An attempt that is about to begin. */
+struct drill_attempt {
+    const struct service *service;
+    uint32_t endpoint;
+    const struct http1_head *request; /* NULL: it has no header fields */
+};
+/* What happens to it; counts it. The worker's thread. */
+void drills_choose(struct drills *, struct worker *, const struct drill_attempt *,
+                   struct swg__drill_effect *out);
 
 /* "503 after 200 ms for 30% of its attempts": for people, cut to fit. */
 void drill_describe(const struct drill *, char *out, size_t size);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "gateway/client.h"
+#include "gateway/drills.h"
 #include "gateway/gateway.h"
 #include "observe/log.h"
 
@@ -127,6 +128,36 @@ static int connect_to(struct tcp_session *s, uint32_t endpoint) {
     return error;
 }
 
+/* As if it had been refused: nothing was sent, another endpoint is tried. */
+static int attempt(struct tcp_session *s) {
+    s->held_until_ns = 0;
+    if (s->drill.hit && s->drill.kind != SWG__DRILL_DELAY)
+        return -ECONNREFUSED;
+    return connect_to(s, swg_call_story(&s->call)->endpoint);
+}
+
+/* A drill holds the attempt back; its time to connect runs meanwhile. */
+static bool is_held(struct tcp_session *s, uint32_t endpoint) {
+    struct worker *w = s->worker;
+    const struct drill_attempt a = {s->service, endpoint, NULL};
+    s->drill.hit = false;
+    if (!drills_any(w->gateway->drills))
+        return false;
+    drills_choose(w->gateway->drills, w, &a, &s->drill);
+    if (!s->drill.hit)
+        return false;
+    s->drilled = swg__drill_word(s->drill.kind);
+    if (s->drill.delay_ns)
+        s->held_until_ns = io_now(w->io) + s->drill.delay_ns;
+    return s->drill.delay_ns > 0;
+}
+
+static struct swg_step failed(struct tcp_session *s, int error) {
+    const struct swg_answer answer = {.kind = is_local_error(-error) ? SWG_UNAVAILABLE_LOCALLY
+                                                                     : SWG_CONNECT_FAILED};
+    return swg_call_on_answer(&s->call, &answer, io_now(s->worker->io));
+}
+
 static enum tcp_result failure(const struct swg_story *story) {
     if (story->reason != SWG_ADMITTED && story->reason != SWG_REFUSED_DEADLINE)
         return TCP_REFUSED;
@@ -136,8 +167,10 @@ static enum tcp_result failure(const struct swg_story *story) {
 void tcp_run(struct tcp_session *s, struct swg_step step) {
     for (;;) {
         uint64_t now_ns = io_now(s->worker->io);
-        if (step.abandon)
+        if (step.abandon) {
             io_close(&s->upstream);
+            s->held_until_ns = 0;
+        }
         s->wake_ns = step.wake_ns;
         int error;
         switch (step.action) {
@@ -145,16 +178,12 @@ void tcp_run(struct tcp_session *s, struct swg_step step) {
             tcp_set_timer(s);
             return;
         case SWG_DO_ATTEMPT:
-            error = connect_to(s, step.endpoint);
+            error = is_held(s, step.endpoint) ? 0 : attempt(s);
             if (!error) {
                 tcp_set_timer(s);
                 return;
             }
-            step = swg_call_on_answer(&s->call,
-                                      &(struct swg_answer){.kind = is_local_error(-error)
-                                                                       ? SWG_UNAVAILABLE_LOCALLY
-                                                                       : SWG_CONNECT_FAILED},
-                                      now_ns);
+            step = failed(s, error);
             continue;
         case SWG_DO_RELAY:
             tcp_pass(s);
@@ -171,6 +200,15 @@ void tcp_run(struct tcp_session *s, struct swg_step step) {
             return;
         }
     }
+}
+
+/* The drill's delay is over: now it connects. */
+static void end_hold(struct tcp_session *s) {
+    int error = attempt(s);
+    if (error)
+        tcp_run(s, failed(s, error));
+    else
+        tcp_set_timer(s);
 }
 
 static void on_granted(struct io_task *task) {
@@ -204,6 +242,8 @@ void tcp_drain(struct tcp_session *s) {
  * looks what it is for by now. */
 void tcp_set_timer(struct tcp_session *s) {
     uint64_t due = s->wake_ns;
+    if (s->held_until_ns && s->held_until_ns < due)
+        due = s->held_until_ns;
     if (s->state == TCP_PASSING) {
         uint64_t idle = tcp_idle_due_ns(s);
         due = idle < due ? idle : due;
@@ -217,7 +257,10 @@ static void on_timer(struct io_timer *t) {
     uint64_t now_ns = io_now(s->worker->io);
     switch ((enum tcp_state)s->state) {
     case TCP_CALLING:
-        tcp_run(s, swg_call_on_timer(&s->call, now_ns));
+        if (s->wake_ns > now_ns && s->held_until_ns && s->held_until_ns <= now_ns)
+            end_hold(s);
+        else
+            tcp_run(s, swg_call_on_timer(&s->call, now_ns));
         return;
     case TCP_PASSING:
         if (s->wake_ns <= now_ns)

@@ -34,6 +34,7 @@
 
 #include <switchgear/call.h>
 
+#include "engine/drill.h"
 #include "gateway/worker.h"
 
 enum tcp_state { TCP_CALLING, TCP_PASSING, TCP_CUTTING, TCP_DEAD };
@@ -68,7 +69,10 @@ struct tcp_session {
     struct plan *plan; /* that it began on; held */
     struct service *service;
     struct swg_call call;
-    uint64_t wake_ns; /* when the call wants to be woken */
+    uint64_t wake_ns;               /* when the call wants to be woken */
+    struct swg__drill_effect drill; /* what a drill does to the attempt (drills.h) */
+    uint64_t held_until_ns;         /* it does not begin before; 0: it has */
+    const char *drilled;            /* the kind that hit one last; NULL: none did */
     uint64_t started_ns, connected_ns;
     uint64_t moved_ns;            /* last time a byte moved, or was seen to have been taken */
     size_t unsent_seen;           /* what a slow reader had not taken at the last look */

@@ -102,6 +102,7 @@ void tcp_log(const struct tcp_session *s) {
         log_str(&line, "reason", swg_refusal_word(story->reason));
     if (story->no_retry != SWG_ADMITTED)
         log_str(&line, "no_retry", swg_refusal_word(story->no_retry));
+    log_str(&line, "drill", s->drilled);
     if (s->connected_ns)
         log_dur(&line, "connect_ms", s->connected_ns - s->started_ns);
     log_dur(&line, "took_ms", now_ns - s->started_ns);

@@ -8,6 +8,7 @@ from kit.admin import ADMIN, Admin
 from kit.caching import metric
 from kit.http import answer
 from kit.mock import command
+from kit.tcp import Echo, dial, passing
 from kit.waiting import eventually
 
 TOKEN = "drill-sergeant"
@@ -183,6 +184,45 @@ def test_queued_writes_are_delivered_during_a_drill(start, server):
     assert gw.post("/later", b"promised").status == 202
     up.wait_count(1)
     assert (up.requests[0].target, up.requests[0].body) == ("/later", b"promised")
+
+
+def test_connections_that_are_passed_on(gateway):
+    service = Echo()
+    try:
+        gw = gateway(config=passing(service.port, retry={"max": 0}, timeout={"attempt": "10s"},
+                                    top={"admin": {**ADMIN, "token": TOKEN}}))
+        admin = Admin(gw, TOKEN)
+        for wrong in ({"kind": "error"}, {"kind": "abort", "header": "X-Drill"}):
+            assert "passed on" in drill(admin, 400, service="db", **wrong)["detail"]
+        made = drill(admin, service="db", kind="delay", delay_ms=50)
+        with dial(gw) as client:
+            client.send(b"hello")
+            assert client.exactly(5) == b"hello"
+        told = gw.wait_message("connection")
+        assert told["drill"] == "delay" and told["connect_ms"] >= 50
+        stop(admin, made)
+        made = drill(admin, service="db", kind="abort", delay_ms=1)
+        with dial(gw) as client:
+            assert client.ending() == "reset"
+        told = gw.wait_message("connection", 2)
+        assert told["result"] == "failed" and told["drill"] == "abort" and hits(admin, made) == 1
+        stop(admin, made)
+        made = drill(admin, service="db", kind="abort")
+        with dial(gw) as client:
+            assert client.ending() == "reset"
+        assert hits(admin, made) == 1
+        stop(admin, made)
+        held = drill(admin, service="db", kind="delay", delay_ms=600_000)
+        with dial(gw):
+            eventually(lambda: hits(admin, held) == 1, "it is held back")
+        gw.wait_message("connection", 4)  # the client has left
+        stop(admin)
+        with dial(gw) as client:
+            client.send(b"again")
+            assert client.exactly(5) == b"again"
+        assert "drill" not in gw.wait_message("connection", 5)
+    finally:
+        service.close()
 
 
 # ---- who may -------------------------------------------------------------------------------------
