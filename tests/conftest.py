@@ -24,13 +24,14 @@ def gateway(tmp_path, cut):
     end each is told to stop and must do so cleanly."""
     running = []
 
-    def start(endpoints=(), config=None, env=None, files=None, **keys):
+    def start(endpoints=(), config=None, env=None, files=None, listens=True, **keys):
         directory = tmp_path / f"gateway{len(running)}"
         directory.mkdir()
         environment = dict(env or {})
         if cut:
             environment["SWITCHGEAR_TEST_SHORT_IO"] = cut
-        gw = Gateway(directory, config or configuration(endpoints, **keys), environment, files)
+        gw = Gateway(directory, config or configuration(endpoints, **keys), environment, files,
+                     listens)
         running.append(gw)
         return gw
 

@@ -30,6 +30,7 @@
 
 #define TICK_NS        SWG_MS(250)
 #define SETTLE_NS      SWG_SECONDS(6) /* for the first answers of the name servers */
+#define STORE_PAUSE_NS 100000000L     /* between two looks whether the outbox is free */
 #define DRAIN_CHECK_NS SWG_MS(20)
 #define RESUME_NS      SWG_MS(20)
 
@@ -605,9 +606,29 @@ static int start_lanes(struct server *s) {
     return 0;
 }
 
+/* At an upgrade the process before this one may still be draining, and owns the
+ * outbox until it has ended: it is waited for as long as that may take. */
+static int open_store(struct server *s, const sigset_t *wanted) {
+    const struct drain_options *d = &s->options->drain;
+    const struct timespec pause = {.tv_nsec = STORE_PAUSE_NS};
+    uint64_t until_ns = swg_now() + d->delay_ns + d->timeout_ns + SWG_SECONDS(1);
+    bool told = false;
+    char why[400];
+    int error;
+    while ((error = gateway_open_store(s->gateway, why, sizeof why)) == -EBUSY) {
+        if (!told)
+            log_message(LOG_WARN, "waiting until it ends: %s", why);
+        told = true;
+        if (swg_now() >= until_ns || sigtimedwait(wanted, NULL, &pause) > 0)
+            break;
+    }
+    if (error)
+        fprintf(stderr, "switchgear: cannot open %s\n", why);
+    return error;
+}
+
 static int create(struct server *s) {
     sigset_t wanted;
-    char why[400];
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGTERM);
     sigaddset(&wanted, SIGINT);
@@ -626,10 +647,8 @@ static int create(struct server *s) {
             return -1;
         }
     }
-    if (gateway_open_store(s->gateway, why, sizeof why) < 0) {
-        fprintf(stderr, "switchgear: cannot open %s\n", why);
+    if (open_store(s, &wanted) < 0)
         return -1;
-    }
     settle_names(s);
     if (loop_signals_open(&s->signals, s->control, &wanted) < 0 || listen_all(s) < 0)
         return -1;

@@ -366,7 +366,21 @@ def test_two_processes_cannot_own_one_outbox(start, ledger, tmp_path):
     store = f"sqlite:{tmp_path}/outbox.db"
     start(ledger, store=store)
     with pytest.raises(AssertionError, match="another process owns it"):
-        start(ledger, store=store)
+        start(ledger, store=store, drain={"delay": "0", "timeout": "1ms"})
+
+
+def test_the_next_process_waits_until_the_one_before_has_drained(start, ledger, tmp_path):
+    """An upgrade: nothing that was promised is lost, and nobody sends it twice."""
+    store = f"sqlite:{tmp_path}/outbox.db"
+    old = start(ledger, store=store)
+    told = accepted(old.post("/", b"1"))
+    new = start(ledger, store=store, listens=False)
+    eventually(lambda: "waiting until it ends" in new.log(), "the new one waits")
+    old.stop()
+    new.wait_listening()
+    ledger.well = True
+    wait_status(new, told, "sent")
+    assert ledger.done == [b"1"]
 
 
 def test_contents_are_sealed_where_there_is_a_key(start, ledger, tmp_path):

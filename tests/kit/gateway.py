@@ -57,7 +57,7 @@ def configuration(endpoints, *, routes=None, services=None, listen=None, workers
 
 
 class Gateway:
-    def __init__(self, directory, config, env=None, files=None):
+    def __init__(self, directory, config, env=None, files=None, listens=True):
         self.path = pathlib.Path(directory) / "switchgear.yaml"
         self.write(config)
         self.lines = []  # of the log, parsed where they are JSON
@@ -77,9 +77,14 @@ class Gateway:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         self.started = False
+        self.listens = len(config["listen"])
+        if listens:
+            self.wait_listening()
+
+    def wait_listening(self):
         try:
             self.addresses = [self.wait_message("listening", n)["address"]
-                              for n in range(1, 1 + len(config["listen"]))]
+                              for n in range(1, 1 + self.listens)]
         except AssertionError:
             self.process.kill()
             raise
