@@ -7,7 +7,7 @@
 import pytest
 
 from kit.caching import Held, Origin
-from kit.gateway import Gateway, configuration
+from kit.gateway import BINARY, Gateway, configuration
 from kit.upstream import Server, Upstream
 
 
@@ -24,14 +24,15 @@ def gateway(tmp_path, cut):
     end each is told to stop and must do so cleanly."""
     running = []
 
-    def start(endpoints=(), config=None, env=None, files=None, listens=True, **keys):
+    def start(endpoints=(), config=None, env=None, files=None, listens=True, binary=BINARY,
+              arguments=(), descriptors=(), **keys):
         directory = tmp_path / f"gateway{len(running)}"
         directory.mkdir()
         environment = dict(env or {})
         if cut:
             environment["SWITCHGEAR_TEST_SHORT_IO"] = cut
         gw = Gateway(directory, config or configuration(endpoints, **keys), environment, files,
-                     listens)
+                     listens, binary, arguments, descriptors)
         running.append(gw)
         return gw
 

@@ -16,6 +16,11 @@
 struct admin;
 struct health;
 
+/* Who waits to hear how an upgrade went; embedded by its owner. */
+struct upgrade_ticket {
+    void (*done)(struct upgrade_ticket *, bool ok, int next_process, const char *why);
+};
+
 /* What only the whole process can do; each runs on the control thread. */
 struct admin_host {
     void *arg;
@@ -26,6 +31,10 @@ struct admin_host {
     void (*drain)(void *arg, const char *author);
     bool (*is_ready)(void *arg);
     bool (*is_alive)(void *arg); /* every event loop turns */
+    /* The next process takes over. 0, and the ticket is told how it went; -EBUSY: not now,
+     * or another -errno, with the reason in `why`. */
+    int (*upgrade)(void *arg, const char *author, struct upgrade_ticket *, char *why,
+                   size_t why_size);
 };
 
 int admin_create(struct admin **out, struct gateway *, struct health *, struct io *,

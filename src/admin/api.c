@@ -162,6 +162,12 @@ const struct route api_routes[] = {
     {HTTP_POST, "/api/v1/drain", ACCESS_CHANGE, handle_drain,
      "Begins to drain, as SIGTERM does: 202. Body: `{author}`.", NULL},
 
+    {HTTP_POST, "/api/v1/upgrade", ACCESS_CHANGE, handle_upgrade,
+     "Starts the program at the path that this process was started by, and has it take over; "
+     "answers when it has: `{upgraded, process}`. 500 with what is wrong, and nothing changed, if "
+     "it does not become ready; 409 while draining. Body: `{author}`.",
+     NULL},
+
     {HTTP_GET, "/api/v1/events", ACCESS_READ, handle_events,
      "Server-sent events: state changes, manual commands, refusals that begin, changes of who "
      "answers, reloads. The id is a sequence number: `Last-Event-ID`, or `?after=`, resumes; an "

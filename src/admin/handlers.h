@@ -56,6 +56,9 @@ void handle_config(struct request *, struct response *);
 void handle_reload(struct request *, struct response *);
 void handle_drain(struct request *, struct response *);
 
+/* upgrade_api.c; later */
+void handle_upgrade(struct request *, struct response *);
+
 /* events_api.c: a stream, for which the connection then calls the other two. */
 void handle_events(struct request *, struct response *);
 /* Sends what the follower has not seen, as far as he takes it. False: he was

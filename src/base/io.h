@@ -13,6 +13,7 @@
 #ifndef SWG_BASE_IO_H
 #define SWG_BASE_IO_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -130,6 +131,7 @@ struct io_ops {
     void (*stream_shut)(struct io_stream *);
     void (*stream_close)(struct io_stream *);
     void (*stream_abort)(struct io_stream *);
+    int (*stream_release)(struct io_stream *);
     int (*watch_start)(struct io *, struct io_watch *, int fd, uint32_t events);
     int (*watch_change)(struct io_watch *, uint32_t events);
     void (*watch_stop)(struct io_watch *);
@@ -206,6 +208,14 @@ static inline void io_close(struct io_stream *s) {
 static inline void io_abort(struct io_stream *s) {
     if (s->fd >= 0)
         s->io->ops->stream_abort(s);
+}
+
+/* Lets go of the socket without closing it, so that another loop or process can
+ * go on with it: what came and was not read yet is still in the kernel. The
+ * stream is as after io_close(). The descriptor; -EBUSY, and nothing changed,
+ * while something is pending; -ENOTCONN when it has ended, or is not connected. */
+static inline int io_release(struct io_stream *s) {
+    return s->fd >= 0 ? s->io->ops->stream_release(s) : -ENOTCONN;
 }
 
 static inline bool io_is_open(const struct io_stream *s) {

@@ -29,6 +29,7 @@ int command_set(int argc, char **argv);
 int command_outbox(int argc, char **argv);
 int command_drill(int argc, char **argv);
 int command_reload(int argc, char **argv);
+int command_upgrade(int argc, char **argv);
 int command_drain(int argc, char **argv);
 int command_mock(int argc, char **argv);
 int command_explain(int argc, char **argv);
@@ -38,8 +39,8 @@ int command_help(int argc, char **argv);
 
 extern const struct command page_run, page_check, page_demo, page_status, page_top, page_history,
     page_open, page_close, page_disable, page_reset, page_recover, page_set, page_outbox,
-    page_drill, page_reload, page_drain, page_mock, page_explain, page_version, page_reference,
-    page_help;
+    page_drill, page_reload, page_upgrade, page_drain, page_mock, page_explain, page_version,
+    page_reference, page_help;
 
 /* All of them, in the order of the help; ends with NULL. */
 extern const struct command *const commands[];

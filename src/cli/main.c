@@ -9,10 +9,10 @@
 #include "config/suggest.h"
 
 const struct command *const commands[] = {
-    &page_run,     &page_check,     &page_explain, &page_demo,  &page_mock,    &page_status,
-    &page_top,     &page_history,   &page_open,    &page_close, &page_disable, &page_reset,
-    &page_recover, &page_set,       &page_outbox,  &page_drill, &page_reload,  &page_drain,
-    &page_version, &page_reference, &page_help,    NULL,
+    &page_run,     &page_check,   &page_explain,   &page_demo,  &page_mock,    &page_status,
+    &page_top,     &page_history, &page_open,      &page_close, &page_disable, &page_reset,
+    &page_recover, &page_set,     &page_outbox,    &page_drill, &page_reload,  &page_upgrade,
+    &page_drain,   &page_version, &page_reference, &page_help,  NULL,
 };
 
 /* run.c is the process itself; what is said about it stands here. */
@@ -20,6 +20,8 @@ static const struct arg_option run_options[] = {
     {'c', 'c', "config", "FILE",
      "The configuration. Default: switchgear.yaml in the working directory, then "
      "/etc/switchgear/switchgear.yaml."},
+    {'p', 0, "pid-file", "FILE",
+     "Where to write the number of the process that serves; after an upgrade the new one's."},
     {0},
 };
 
@@ -27,14 +29,17 @@ const struct command page_run = {
     .name = "run",
     .run = command_run,
     .summary = "the gateway",
-    .synopsis = "[-c FILE]",
+    .synopsis = "[-c FILE] [--pid-file FILE]",
     .description =
         "Listens where the configuration says, passes requests on to the services, and protects "
         "them. Logs go to standard error, a JSON object a line.\n\n"
         "SIGHUP reloads the configuration (a bad file changes nothing and says why) and reopens "
         "the log. SIGTERM drains: it goes on accepting for drain.delay, tells clients to close, "
         "lets running requests finish for drain.timeout, and exits. SIGINT does the same without "
-        "the delay. A second signal quits at once.",
+        "the delay. A second signal quits at once. SIGUSR2 upgrades, as `switchgear upgrade` "
+        "does.\n\n"
+        "Sockets that a service manager has opened (LISTEN_FDS) are taken by the listeners of the "
+        "same address.",
     .options = run_options,
     .exit_failed = "it could not listen, or could not go on",
     .exit_usage = "errors in the configuration",

@@ -2,6 +2,7 @@
 #include "cli/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -14,10 +15,14 @@
 #include <switchgear/run.h>
 
 #include "admin/admin.h"
+#include "cli/heir.h"
 #include "cli/names.h"
+#include "cli/upgrade.h"
 #include "gateway/health.h"
 #include "gateway/history.h"
 #include "gateway/policy_history.h"
+#include "gateway/queue.h"
+#include "gateway/snapshot.h"
 #include "gateway/stores.h"
 #include "gateway/trace_export.h"
 #include "gateway/worker.h"
@@ -30,9 +35,12 @@
 
 #define TICK_NS        SWG_MS(250)
 #define SETTLE_NS      SWG_SECONDS(6) /* for the first answers of the name servers */
-#define STORE_PAUSE_NS 100000000L     /* between two looks whether the outbox is free */
+#define STORE_PAUSE_NS 10000000L      /* between two looks whether the outbox is free */
 #define DRAIN_CHECK_NS SWG_MS(20)
 #define RESUME_NS      SWG_MS(20)
+
+/* Sockets of one listener that came from elsewhere. */
+enum { FOUND_MAX = 1024 };
 
 enum server_state { RUNNING, DELAY, CLOSING, FINISHING, STOPPED };
 
@@ -78,6 +86,11 @@ struct server {
     uint32_t lane_count;
     struct lane *lanes;
     bool second_signal;
+    struct heir *heir; /* what came from elsewhere */
+    const struct launch *launch;
+    struct upgrade upgrade;
+    struct pass_on passing; /* to the next process */
+    uint32_t passed;        /* clients that came; they go round the lanes */
 };
 
 /* ---- lanes --------------------------------------------------------------------- */
@@ -152,7 +165,8 @@ static void *lane_main(void *arg) {
 
 static int lane_create(struct server *s, struct lane *lane, uint32_t index) {
     lane->server = s;
-    lane->sockets = calloc(s->options->listen_count, sizeof *lane->sockets);
+    lane->sockets =
+        calloc(s->options->listen_count + s->heir->sockets.count, sizeof *lane->sockets);
     if (!lane->sockets || loop_create(&lane->loop) < 0)
         return -1;
     lane->worker = worker_create(s->gateway, index, loop_io(lane->loop));
@@ -224,18 +238,60 @@ static int resolve_listen(const struct listen_options *o, struct sockaddr_storag
     return 0;
 }
 
+static struct socket *add_socket(struct lane *lane, uint32_t index) {
+    struct socket *socket = &lane->sockets[lane->socket_count++];
+    socket->lane = lane;
+    socket->index = index;
+    loop_listener_init(&socket->listener, &listener_ops);
+    return socket;
+}
+
+static struct socket *find_socket(struct lane *lane, uint32_t index) {
+    uint32_t i = 0;
+    while (lane->sockets[i].index != index)
+        i++;
+    return &lane->sockets[i];
+}
+
+/* As two processes of an upgrade name it: with another protocol it is another. */
+static void write_listener(const struct listen_options *o, char *out, size_t size) {
+    snprintf(out, size, "%s%s", o->protocol == PROTOCOL_TCP ? "tcp " : "", o->address);
+}
+
+/* Those that somebody has opened for us: each lane gets one, and each of them a lane,
+ * since each has a queue of its own. */
+static int adopt_sockets(struct server *s, uint32_t index, const uint32_t *found, uint32_t count) {
+    struct inherited *all = s->heir->sockets.sockets;
+    uint32_t turns = count > s->lane_count ? count : s->lane_count;
+    char written[256];
+    int error = 0;
+    for (uint32_t i = 0; !error && i < turns; i++) {
+        struct inherited *from = &all[found[i % count]];
+        const struct loop_listener_options o = {.held = from->held,
+                                                .own_path = i == 0 && from->own_path};
+        struct lane *lane = &s->lanes[i % s->lane_count];
+        int fd = i + count < turns ? fcntl(from->fd, F_DUPFD_CLOEXEC, 3) : from->fd;
+        error = fd < 0
+                    ? -errno
+                    : loop_listener_adopt(&add_socket(lane, index)->listener, lane->loop, fd, &o);
+        if (error && fd >= 0)
+            close(fd);
+        if (error || i + count >= turns)
+            from->fd = -1;
+    }
+    write_listener(&s->options->listens[index], written, sizeof written);
+    heir_note(s->heir, &all[found[0]], written, index);
+    return error;
+}
+
 /* The first lane binds; the others bind beside it, or share a unix socket. */
 static int open_socket(struct lane *lane, uint32_t index, struct sockaddr_storage *address,
                        socklen_t *len) {
     struct server *s = lane->server;
-    struct socket *socket = &lane->sockets[index];
+    struct socket *socket = add_socket(lane, index);
     struct loop_listener_options o = {.reuse_port = true, .claim = lane == s->lanes};
-    socket->lane = lane;
-    socket->index = index;
-    loop_listener_init(&socket->listener, &listener_ops);
-    lane->socket_count = index + 1;
     if (lane != s->lanes && address->ss_family == AF_UNIX) {
-        int fd = dup(s->lanes[0].sockets[index].listener.fd);
+        int fd = fcntl(find_socket(s->lanes, index)->listener.fd, F_DUPFD_CLOEXEC, 3);
         int error = fd < 0 ? -errno : loop_listener_adopt(&socket->listener, lane->loop, fd, &o);
         if (error && fd >= 0)
             close(fd);
@@ -272,8 +328,19 @@ static int listen_all(struct server *s) {
         const struct listen_options *o = &s->options->listens[i];
         struct sockaddr_storage address = {0};
         socklen_t len = 0;
+        uint32_t found[FOUND_MAX], count = 0;
+        char written[256];
         int error = resolve_listen(o, &address, &len);
-        for (uint32_t l = 0; !error && l < s->lane_count; l++)
+        write_listener(o, written, sizeof written);
+        if (!error)
+            count = inherit_find(&s->heir->sockets, written, (struct sockaddr *)&address, len,
+                                 found, FOUND_MAX);
+        if (count) {
+            address = s->heir->sockets.sockets[found[0]].address;
+            len = s->heir->sockets.sockets[found[0]].len;
+            error = adopt_sockets(s, i, found, count);
+        }
+        for (uint32_t l = 0; !count && !error && l < s->lane_count; l++)
             error = open_socket(&s->lanes[l], i, &address, &len);
         if (error) {
             fprintf(stderr, "switchgear: cannot listen on %s: %s\n", o->address, strerror(-error));
@@ -300,8 +367,15 @@ static void drain_lane(struct io_task *task) {
     lane->draining = true;
     if (lane->paused)
         on_resume(&lane->resume);
-    for (uint32_t i = 0; i < lane->socket_count; i++)
-        loop_listener_drain(&lane->sockets[i].listener);
+    for (uint32_t i = 0; i < lane->socket_count; i++) {
+        struct socket *socket = &lane->sockets[i];
+        if (lane->server->passing.listeners >> socket->index & 1) {
+            loop_listener_leave(&socket->listener);
+            on_socket_drained(&socket->listener);
+        } else {
+            loop_listener_drain(&socket->listener);
+        }
+    }
 }
 
 static void on_lane_drained(struct io_task *task) {
@@ -313,7 +387,7 @@ static void on_lane_drained(struct io_task *task) {
     s->state = FINISHING;
     s->gateway->drain_until_ns = io_now(io) + plan->options->drain.timeout_ns;
     plan_release(plan);
-    gateway_drain(s->gateway, true);
+    gateway_drain(s->gateway, true); /* not those that go to the next process */
     io_timer_set(io, &s->drain_timer, io_now(io) + DRAIN_CHECK_NS);
 }
 
@@ -369,6 +443,223 @@ void server_drain(struct server *s, bool skip_delay) {
     }
     gateway_drain(s->gateway, false);
     io_timer_set(io, &s->drain_timer, io_now(io) + delay_ns);
+}
+
+/* ---- upgrading ------------------------------------------------------------------------- */
+
+/* The sockets of one listener, or of the admin side, in as few messages as may be. */
+static int send_some(int channel, uint32_t index, const char *text, bool held, bool path,
+                     const struct handover_fds *fds) {
+    struct handover_message m = {
+        .kind = HANDOVER_SOCKETS,
+        .count = 2,
+        .value = {index, (held ? SOCKET_HELD : 0u) | (path ? SOCKET_PATH : 0u)}};
+    snprintf(m.text, sizeof m.text, "%s", text);
+    return fds->count ? handover_send(channel, &m, fds, true) : 0;
+}
+
+static int send_listener(struct server *s, int channel, uint32_t index) {
+    struct handover_fds fds = {0};
+    bool held = false, path = false;
+    char text[256];
+    write_listener(&s->options->listens[index], text, sizeof text);
+    int error = 0;
+    for (uint32_t l = 0; l < s->lane_count; l++) {
+        for (uint32_t i = 0; !error && i < s->lanes[l].socket_count; i++) {
+            const struct socket *socket = &s->lanes[l].sockets[i];
+            if (socket->index != index || socket->listener.fd < 0)
+                continue;
+            if (fds.count == HANDOVER_FDS) {
+                error = send_some(channel, index, text, held, path, &fds);
+                fds.count = 0;
+            }
+            held |= socket->listener.held;
+            path |= socket->listener.bound_path;
+            fds.fd[fds.count++] = socket->listener.fd;
+        }
+    }
+    return error ? error : send_some(channel, index, text, held, path, &fds);
+}
+
+static void write_admin(const struct server *s, char *out, size_t size) {
+    snprintf(out, size, "admin %s:%u", s->options->admin.host, s->options->admin.port);
+}
+
+static int send_sockets(void *arg, int channel) {
+    struct server *s = arg;
+    char text[128];
+    int error = 0;
+    for (uint32_t i = 0; !error && i < s->options->listen_count; i++)
+        error = send_listener(s, channel, i);
+    if (error || s->admin_listener.fd < 0)
+        return error;
+    const struct handover_fds fds = {1, {s->admin_listener.fd}};
+    write_admin(s, text, sizeof text);
+    return send_some(channel, HANDOVER_ADMIN, text, s->admin_listener.held, false, &fds);
+}
+
+static int save(void *arg, struct buf *state) {
+    struct server *s = arg;
+    queue_hand_over_all(s->gateway);
+    return gateway_snapshot(s->gateway, state);
+}
+
+static void keep(void *arg) {
+    struct server *s = arg;
+    queue_take_back_all(s->gateway);
+}
+
+static void main_process(void *arg, pid_t pid) {
+    (void)arg;
+    (void)pid;
+}
+
+/* On a worker's thread. */
+static bool give_clients(void *arg, const struct passed_client *clients, uint32_t count) {
+    struct server *s = arg;
+    struct handover_message m = {.kind = HANDOVER_CLIENTS, .count = count};
+    struct handover_fds fds = {.count = count};
+    for (uint32_t i = 0; i < count; i++) {
+        fds.fd[i] = clients[i].fd;
+        m.value[i] = clients[i].listen_index * 2 + clients[i].served;
+    }
+    return handover_send(upgrade_channel(&s->upgrade), &m, &fds, false) == 0;
+}
+
+/* The next process accepts already, from the same sockets: nobody is refused, and who
+ * is in a queue is served by whoever comes first. */
+static void leave(void *arg, uint64_t listeners, pid_t next) {
+    struct server *s = arg;
+    (void)next;
+    s->passing = (struct pass_on){give_clients, s, listeners};
+    loop_listener_leave(&s->admin_listener);
+    struct plan *plan = gateway_plan(s->gateway);
+    s->gateway->drain_until_ns = io_now(loop_io(s->control)) + plan->options->drain.timeout_ns;
+    plan_release(plan);
+    gateway_pass_on(s->gateway, &s->passing);
+    close_listeners(s);
+}
+
+static void upgrade_told(void *arg, bool ok, pid_t next, const char *author, const char *why) {
+    struct server *s = arg;
+    struct log_line line;
+    char text[160];
+    if (!ok)
+        atomic_fetch_add_explicit(&s->gateway->upgrade_errors, 1, memory_order_relaxed);
+    snprintf(text, sizeof text, ok ? "process %d takes over%s" : "failed (process %d): %s",
+             (int)next, why);
+    history_note(s->gateway, "upgrade", author, text);
+    if (!log_begin(&line, ok ? LOG_INFO : LOG_ERROR,
+                   ok ? "upgrade: the new process has taken over"
+                      : "upgrade failed: this process goes on"))
+        return;
+    log_str(&line, "author", author);
+    log_uint(&line, "process", (uint64_t)next);
+    if (!ok)
+        log_str(&line, "cause", why);
+    log_end(&line);
+}
+
+static const char *why_no_upgrade(const struct server *s) {
+    if (s->state != RUNNING)
+        return "the gateway is draining";
+    if (getpid() == 1)
+        return "it is the first process of its container, which ends with it: start a new "
+               "container instead";
+    return NULL;
+}
+
+int server_upgrade(struct server *s, const char *author, struct upgrade_ticket *ticket, char *why,
+                   size_t why_size) {
+    const char *no = why_no_upgrade(s);
+    struct log_line line;
+    int error = no ? -EBUSY : upgrade_begin(&s->upgrade, author, ticket, why, why_size);
+    if (no)
+        snprintf(why, why_size, "%s", no);
+    if (!log_begin(&line, error ? LOG_ERROR : LOG_INFO,
+                   error ? "upgrade refused" : "upgrade: starting the new process"))
+        return error;
+    log_str(&line, "author", author);
+    log_str(&line, error ? "cause" : "program", error ? why : s->upgrade.launch->path);
+    log_end(&line);
+    return error;
+}
+
+/* ---- being the next process -------------------------------------------------------------- */
+
+/* At an upgrade the process before this one may still be draining, and owns the
+ * outbox until it has ended: it is waited for as long as that may take. */
+static int open_store(struct server *s, const sigset_t *wanted) {
+    const struct drain_options *d = &s->options->drain;
+    const struct timespec pause = {.tv_nsec = STORE_PAUSE_NS};
+    uint64_t until_ns = swg_now() + d->delay_ns + d->timeout_ns + SWG_SECONDS(1);
+    bool told = false;
+    char why[400];
+    int error;
+    while ((error = gateway_open_store(s->gateway, why, sizeof why)) == -EBUSY) {
+        if (!told && !heir_is_one(s->heir)) /* there it is a moment */
+            log_message(LOG_WARN, "waiting until it ends: %s", why);
+        told = true;
+        if (swg_now() >= until_ns || sigtimedwait(wanted, NULL, &pause) > 0)
+            break;
+    }
+    if (error)
+        fprintf(stderr, "switchgear: cannot open %s\n", why);
+    return error;
+}
+
+struct arrival {
+    struct io_task task;
+    struct lane *lane;
+    struct passed_client client;
+};
+
+static void on_arrival(struct io_task *task) {
+    struct arrival *a = container_of(task, struct arrival, task);
+    worker_take_over(a->lane->worker, &a->client);
+    free(a);
+}
+
+static void on_passed_client(void *arg, const struct passed_client *client) {
+    struct server *s = arg;
+    struct arrival *a = calloc(1, sizeof *a);
+    if (!a) {
+        close(client->fd);
+        return;
+    }
+    a->task.run = on_arrival;
+    a->lane = &s->lanes[s->passed++ % s->lane_count];
+    a->client = *client;
+    io_post(loop_io(a->lane->loop), &a->task);
+}
+
+static int take_over(struct server *s, const sigset_t *wanted) {
+    struct buf state;
+    char text[120];
+    buf_init(&state, GATEWAY_SNAPSHOT_MAX);
+    if (heir_ready(s->heir, &state) < 0) {
+        buf_free(&state);
+        return -1;
+    }
+    int restored = gateway_restore(s->gateway, buf_view(&state));
+    buf_free(&state);
+    if (open_store(s, wanted) < 0 || heir_taken(s->heir) < 0)
+        return -1;
+    heir_follow(s->heir, loop_io(s->control), on_passed_client, s);
+    snprintf(text, sizeof text, "took over from process %d, version %s", s->heir->pid,
+             s->heir->version);
+    history_note(s->gateway, "upgrade", "", text);
+    struct log_line line;
+    if (log_begin(&line, LOG_INFO, "upgrade: this process has taken over")) {
+        log_int(&line, "before", s->heir->pid);
+        log_str(&line, "version_before", s->heir->version);
+        log_str(&line, "version", SWG_VERSION);
+        log_int(&line, "breakers", restored);
+        log_end(&line);
+    }
+    if (restored < 0)
+        log_message(LOG_WARN, "upgrade: what the breakers knew was damaged; some begin anew");
+    return 0;
 }
 
 /* ---- reloading ------------------------------------------------------------------------ */
@@ -433,12 +724,16 @@ static void on_signal(struct loop_signals *signals, const struct signalfd_siginf
     struct server *s = container_of(signals, struct server, signals);
     struct buf text;
     uint64_t generation;
+    char why[200];
     switch (info->ssi_signo) {
     case SIGHUP:
         log_reopen();
         buf_init(&text, 64 * 1024);
         server_reload(s, "SIGHUP", &generation, &text);
         buf_free(&text);
+        break;
+    case SIGUSR2:
+        server_upgrade(s, "SIGUSR2", NULL, why, sizeof why);
         break;
     case SIGTERM:
     case SIGINT:
@@ -482,6 +777,11 @@ static void on_admin_drain(void *arg, const char *author) {
     server_drain(s, false);
 }
 
+static int on_admin_upgrade(void *arg, const char *author, struct upgrade_ticket *ticket, char *why,
+                            size_t why_size) {
+    return server_upgrade(arg, author, ticket, why, why_size);
+}
+
 static bool is_ready(void *arg) {
     return ((struct server *)arg)->state == RUNNING;
 }
@@ -508,6 +808,21 @@ static void on_admin_accept(struct loop_listener *l, int fd, const struct sockad
 
 static const struct loop_listener_ops admin_listener_ops = {.on_accept = on_admin_accept};
 
+static int listen_admin(struct server *s, const struct sockaddr *address, socklen_t len) {
+    struct loop_listener_options options = {0};
+    char written[128];
+    uint32_t found;
+    write_admin(s, written, sizeof written);
+    if (!inherit_find(&s->heir->sockets, written, address, len, &found, 1))
+        return loop_listener_open(&s->admin_listener, s->control, address, len, &options);
+    struct inherited *from = &s->heir->sockets.sockets[found];
+    options.held = from->held;
+    int error = loop_listener_adopt(&s->admin_listener, s->control, from->fd, &options);
+    if (!error)
+        from->fd = -1;
+    return error;
+}
+
 static int start_admin(struct server *s) {
     const struct admin_options *o = &s->options->admin;
     const struct admin_host host = {.arg = s,
@@ -515,17 +830,16 @@ static int start_admin(struct server *s) {
                                     .change = on_admin_change,
                                     .drain = on_admin_drain,
                                     .is_ready = is_ready,
-                                    .is_alive = is_alive};
+                                    .is_alive = is_alive,
+                                    .upgrade = on_admin_upgrade};
     struct listen_options listen = {.host = o->host, .port = o->port};
-    struct loop_listener_options options = {0};
     struct sockaddr_storage address = {0};
     socklen_t len = 0;
     int error = resolve_listen(&listen, &address, &len);
     if (!error)
         error = admin_create(&s->admin, s->gateway, s->health, loop_io(s->control), o, &host);
     if (!error)
-        error = loop_listener_open(&s->admin_listener, s->control, (struct sockaddr *)&address, len,
-                                   &options);
+        error = listen_admin(s, (struct sockaddr *)&address, len);
     if (error) {
         fprintf(stderr, "switchgear: cannot open the admin address %s:%u: %s\n", o->host, o->port,
                 strerror(-error));
@@ -572,6 +886,10 @@ static int create_shared(struct server *s) {
     if (loop_create(&s->control) < 0 || metrics_create(&s->metrics, o->workers) < 0 ||
         events_create(&s->events, NULL) < 0)
         return -1;
+    const struct upgrade_host host = {s,    send_sockets, main_process, save,
+                                      keep, leave,        upgrade_told};
+    upgrade_init(&s->upgrade, loop_io(s->control), s->launch, &host);
+    e.beside = heir_is_one(s->heir);
     e.metrics = s->metrics;
     e.events = s->events;
     e.io = loop_io(s->control);
@@ -606,25 +924,20 @@ static int start_lanes(struct server *s) {
     return 0;
 }
 
-/* At an upgrade the process before this one may still be draining, and owns the
- * outbox until it has ended: it is waited for as long as that may take. */
-static int open_store(struct server *s, const sigset_t *wanted) {
-    const struct drain_options *d = &s->options->drain;
-    const struct timespec pause = {.tv_nsec = STORE_PAUSE_NS};
-    uint64_t until_ns = swg_now() + d->delay_ns + d->timeout_ns + SWG_SECONDS(1);
-    bool told = false;
-    char why[400];
-    int error;
-    while ((error = gateway_open_store(s->gateway, why, sizeof why)) == -EBUSY) {
-        if (!told)
-            log_message(LOG_WARN, "waiting until it ends: %s", why);
-        told = true;
-        if (swg_now() >= until_ns || sigtimedwait(wanted, NULL, &pause) > 0)
-            break;
-    }
-    if (error)
-        fprintf(stderr, "switchgear: cannot open %s\n", why);
-    return error;
+/* A socket that nobody serves would take connections and never answer. */
+static int complain_of_left(const struct server *s) {
+    const struct inherited *left = inherit_left(&s->heir->sockets);
+    char shown[140];
+    if (!left)
+        return 0;
+    inherit_show((const struct sockaddr *)&left->address, left->len, shown, sizeof shown);
+    fprintf(stderr,
+            "switchgear: the service manager has passed a socket on %s, and nothing in the "
+            "configuration listens there\n"
+            "  ListenStream= of the .socket unit, and `listen` or `admin.address`, must be the "
+            "same addresses\n",
+            shown);
+    return -1;
 }
 
 static int create(struct server *s) {
@@ -633,6 +946,7 @@ static int create(struct server *s) {
     sigaddset(&wanted, SIGTERM);
     sigaddset(&wanted, SIGINT);
     sigaddset(&wanted, SIGHUP);
+    sigaddset(&wanted, SIGUSR2);
     loop_signals_init(&s->signals, on_signal);
     loop_listener_init(&s->admin_listener, &admin_listener_ops);
     if (loop_signals_block(&wanted, NULL) < 0 || create_shared(s) < 0) {
@@ -647,13 +961,16 @@ static int create(struct server *s) {
             return -1;
         }
     }
-    if (open_store(s, &wanted) < 0)
+    if (!heir_is_one(s->heir) && open_store(s, &wanted) < 0)
         return -1;
     settle_names(s);
     if (loop_signals_open(&s->signals, s->control, &wanted) < 0 || listen_all(s) < 0)
         return -1;
     if (s->options->admin.enabled && start_admin(s) < 0)
         return -1;
+    if (complain_of_left(s) < 0 || (heir_is_one(s->heir) && take_over(s, &wanted) < 0))
+        return -1;
+    inherit_free(&s->heir->sockets);
     io_timer_init(&s->tick, on_tick);
     io_timer_init(&s->drain_timer, on_drain_timer);
     s->flush.run = flush_log;
@@ -662,12 +979,15 @@ static int create(struct server *s) {
     return start_lanes(s);
 }
 
-int server_create(struct server **out, struct gateway_options *o) {
+int server_create(struct server **out, struct gateway_options *o, struct heir *heir,
+                  const struct launch *launch) {
     struct server *s = calloc(1, sizeof *s);
     *out = NULL;
     if (!s)
         return -1;
     s->options = gateway_options_hold(o);
+    s->heir = heir;
+    s->launch = launch;
     log_open(&(struct log_settings){.format = o->log.logfmt ? LOG_LOGFMT : LOG_JSON,
                                     .level = (enum log_level)o->log.level});
     if (create(s) < 0) {
@@ -688,6 +1008,8 @@ void server_destroy(struct server *s) {
     s->state = STOPPED;
     loop_signals_close(&s->signals);
     loop_listener_close(&s->admin_listener);
+    upgrade_stop(&s->upgrade);
+    heir_free(s->heir);
     lanes_end(s);
     if (s->gateway)
         gateway_close_store(s->gateway);
@@ -710,6 +1032,7 @@ void server_destroy(struct server *s) {
     sql_settle();
     if (s->control)
         loop_destroy(s->control);
+    upgrade_free(&s->upgrade);
     metrics_destroy(s->metrics);
     events_destroy(s->events);
     log_close();

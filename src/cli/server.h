@@ -7,18 +7,26 @@
  *   RUNNING ─ SIGTERM ─▶ DELAY ─ drain.delay ─▶ CLOSING ─ queues empty ─▶
  *   FINISHING ─ no connection left, or drain.timeout ─▶ STOPPED
  *
+ * At an upgrade there is no delay: from RUNNING to CLOSING, when the next process has
+ * taken over (upgrade.h); and before RUNNING it was that next process (heir.h).
+ *
  * Threading: everything here runs on the main thread. */
 #ifndef SWG_CLI_SERVER_H
 #define SWG_CLI_SERVER_H
 
+#include "cli/heir.h"
+#include "cli/launch.h"
+#include "cli/upgrade.h"
 #include "config/config.h"
 #include "gateway/gateway.h"
 #include "loop/loop.h"
 
 struct server;
 
-/* Binds everything and starts the threads; 0, or -1 with a message printed. */
-int server_create(struct server **out, struct gateway_options *);
+/* Binds everything, or takes what `heir` has, and starts the threads; 0, or -1 with a
+ * message printed. heir and launch are the caller's and outlive the server. */
+int server_create(struct server **out, struct gateway_options *, struct heir *,
+                  const struct launch *);
 /* Until it has drained. 0, or 1 when the loop itself failed. */
 int server_run(struct server *);
 void server_destroy(struct server *);
@@ -27,5 +35,8 @@ void server_destroy(struct server *);
  * configuration in force, on any error. */
 bool server_reload(struct server *, const char *author, uint64_t *generation, struct buf *text);
 void server_drain(struct server *, bool skip_delay);
+/* As upgrade_begin(); -EBUSY also where it cannot be. */
+int server_upgrade(struct server *, const char *author, struct upgrade_ticket *, char *why,
+                   size_t why_size);
 
 #endif

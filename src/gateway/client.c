@@ -10,6 +10,7 @@
 
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/pass_on.h"
 
 /* How long a connection whose last answer was sent goes on reading, so that
  * what the client still sends does not reset away what it has yet to read. */
@@ -66,7 +67,8 @@ void client_leave(struct worker *w, const struct in6_addr *address) {
     atomic_fetch_sub_explicit(&w->gateway->clients, 1, memory_order_relaxed);
 }
 
-void client_accept(struct worker *w, uint32_t listen_index, int fd, const struct sockaddr *peer) {
+static void open_client(struct worker *w, uint32_t listen_index, int fd,
+                        const struct sockaddr *peer, bool served) {
     struct in6_addr address;
     uint16_t port;
     client_read_address(peer, &address, &port);
@@ -88,10 +90,24 @@ void client_accept(struct worker *w, uint32_t listen_index, int fd, const struct
     c->since_ns = io_now(w->io);
     c->address = address;
     c->port = port;
+    c->served = served;
     io_timer_init(&c->timer, on_timer);
     list_push_back(&w->clients, &c->link);
-    io_timer_set(w->io, &c->timer, c->since_ns + limits_of(c)->header_timeout_ns);
+    io_timer_set(w->io, &c->timer,
+                 c->since_ns +
+                     (served ? limits_of(c)->idle_timeout_ns : limits_of(c)->header_timeout_ns));
     io_want_data(&c->stream, true);
+    if (client_will_pass(c))
+        worker_pass_on_soon(w); /* accepted at the last moment */
+}
+
+void client_accept(struct worker *w, uint32_t listen_index, int fd, const struct sockaddr *peer) {
+    open_client(w, listen_index, fd, peer, false);
+}
+
+void client_take_over(struct worker *w, uint32_t listen_index, int fd, const struct sockaddr *peer,
+                      bool served) {
+    open_client(w, listen_index, fd, peer, served);
 }
 
 static void drop_in(struct client *c) {
@@ -363,7 +379,7 @@ void client_exchange_done(struct client *c, bool keep_open) {
         client_close(c);
         return;
     }
-    if (!keep_open || c->worker->closing) {
+    if (!keep_open || (c->worker->closing && !client_will_pass(c))) {
         linger(c);
         return;
     }
@@ -372,6 +388,7 @@ void client_exchange_done(struct client *c, bool keep_open) {
     uint64_t due = c->since_ns + limits_of(c)->idle_timeout_ns;
     if (due < c->timer.due_ns) /* else it looks by itself when it fires */
         io_timer_set(c->worker->io, &c->timer, due);
+    worker_pass_on_soon(c->worker);
     if (!c->feeding)
         feed_kept(c);
 }

@@ -44,6 +44,9 @@ struct client {
 };
 
 void client_accept(struct worker *, uint32_t listen_index, int fd, const struct sockaddr *peer);
+/* A connection that another process has accepted and passed on. */
+void client_take_over(struct worker *, uint32_t listen_index, int fd, const struct sockaddr *peer,
+                      bool served);
 /* No connection at all: for requests that nobody waits for. Takes over who
  * `like` is, if it is not NULL. Gone when its exchange is done. NULL: out of memory. */
 struct client *client_create_sink(struct worker *, const struct client *like);

@@ -16,6 +16,7 @@
 #include "gateway/history.h"
 #include "gateway/manager.h"
 #include "gateway/metrics.h"
+#include "gateway/pass_on.h"
 #include "gateway/queue.h"
 #include "gateway/stores.h"
 #include "gateway/worker.h"
@@ -46,6 +47,7 @@ int gateway_create(struct gateway **out, struct gateway_options *o,
     g->events = e->events;
     g->io = e->io;
     g->metrics = e->metrics;
+    g->beside = e->beside;
     g->seed = e->seed;
     g->connections_max = e->connections_max ? e->connections_max : UINT32_MAX;
     g->started_ns = e->clock();
@@ -137,6 +139,7 @@ static int open_outbox(struct gateway *g, const struct gateway_options *o, char 
     const struct outbox_options options = {.file = o->store_file,
                                            .url = o->store_url,
                                            .secret = o->store_secret,
+                                           .beside = g->beside,
                                            .tell = o->store_url ? tell_away : NULL};
     char cause[256], shown[256];
     if (g->outbox)
@@ -196,13 +199,14 @@ struct plan *gateway_plan(struct gateway *g) {
 
 /* ---- orders to the workers --------------------------------------------------- */
 
-enum order_kind { ORDER_ADOPT, ORDER_DRAIN, ORDER_CLOSE_IDLE, ORDER_ABORT };
+enum order_kind { ORDER_ADOPT, ORDER_DRAIN, ORDER_CLOSE_IDLE, ORDER_PASS_ON, ORDER_ABORT };
 
 struct order {
     struct io_task task;
     struct worker *worker;
     enum order_kind kind;
     struct plan *plan;
+    const struct pass_on *passing;
 };
 
 static void carry_out(struct io_task *task) {
@@ -218,6 +222,9 @@ static void carry_out(struct io_task *task) {
     case ORDER_CLOSE_IDLE:
         worker_drain(o->worker, true);
         break;
+    case ORDER_PASS_ON:
+        worker_pass_on(o->worker, o->passing);
+        break;
     case ORDER_ABORT:
         worker_abort_all(o->worker);
         break;
@@ -227,7 +234,8 @@ static void carry_out(struct io_task *task) {
 
 /* All orders of one command are made before the first is given, so that it
  * reaches every worker or none. */
-static int order_all(struct gateway *g, enum order_kind kind, struct plan *plan) {
+static int order_all(struct gateway *g, enum order_kind kind, struct plan *plan,
+                     const struct pass_on *passing) {
     struct order **orders = calloc(g->worker_count, sizeof(struct order *));
     bool ok = orders != NULL;
     for (uint32_t i = 0; ok && i < g->worker_count; i++)
@@ -237,7 +245,7 @@ static int order_all(struct gateway *g, enum order_kind kind, struct plan *plan)
             free(orders[i]);
             continue;
         }
-        *orders[i] = (struct order){{NULL, carry_out}, g->workers[i], kind, NULL};
+        *orders[i] = (struct order){{NULL, carry_out}, g->workers[i], kind, NULL, passing};
         if (plan)
             orders[i]->plan = plan_hold(plan);
         io_post(g->workers[i]->io, &orders[i]->task);
@@ -254,7 +262,7 @@ int gateway_reload(struct gateway *g, struct gateway_options *o) {
     if (!error && (error = open_queues(g, fresh, why, sizeof why)) < 0)
         log_message(LOG_ERROR, "the reload fails: %s", why);
     if (!error)
-        error = order_all(g, ORDER_ADOPT, fresh);
+        error = order_all(g, ORDER_ADOPT, fresh, NULL);
     if (error) {
         plan_release(fresh);
         plan_release(old);
@@ -276,7 +284,11 @@ int gateway_reload(struct gateway *g, struct gateway_options *o) {
 
 void gateway_drain(struct gateway *g, bool close_idle) {
     atomic_store_explicit(&g->draining, true, memory_order_relaxed);
-    order_all(g, close_idle ? ORDER_CLOSE_IDLE : ORDER_DRAIN, NULL);
+    order_all(g, close_idle ? ORDER_CLOSE_IDLE : ORDER_DRAIN, NULL, NULL);
+}
+
+int gateway_pass_on(struct gateway *g, const struct pass_on *passing) {
+    return order_all(g, ORDER_PASS_ON, NULL, passing);
 }
 
 bool gateway_is_idle(const struct gateway *g) {
@@ -284,7 +296,7 @@ bool gateway_is_idle(const struct gateway *g) {
 }
 
 void gateway_abort(struct gateway *g) {
-    order_all(g, ORDER_ABORT, NULL);
+    order_all(g, ORDER_ABORT, NULL, NULL);
 }
 
 void gateway_tick(struct gateway *g) {

@@ -47,7 +47,7 @@ struct gateway {
                                     or less under the old rule does no harm */
     uint64_t drain_until_ns;     /* when what still runs is cut off; 0: not draining. Control
                                     thread, which also scrapes */
-    _Atomic uint64_t reloads, reload_errors;
+    _Atomic uint64_t reloads, reload_errors, upgrade_errors;
     uint32_t connections_max; /* what the descriptors of the process allow */
     uint64_t started_ns;      /* monotonic */
     int64_t started_unix_ms;
@@ -69,6 +69,10 @@ struct gateway {
     struct outbox *outbox;        /* what is queued, of all services; NULL: nothing is */
     uint64_t lease_ns;            /* where it is shared */
     char replica[96];             /* who we are there */
+    bool beside;                  /* the process before may still append to it */
+    _Atomic uint32_t leaving;     /* queues that are about to leave it to the next one; control
+                                     thread sets, home workers take off (acq_rel: the last finds
+                                     that all others have) */
     struct queue *_Atomic queues; /* a list that only grows; control thread adds (release), any
                                      thread follows it (acquire) */
 };
@@ -78,6 +82,7 @@ struct gateway_environment {
     struct events *events;
     uint64_t (*clock)(void);  /* monotonic nanoseconds; any thread */
     uint64_t seed;            /* from the system's randomness */
+    bool beside;              /* another process hands over to this one */
     uint32_t connections_max; /* clients that the process has descriptors for; 0: no matter */
     struct io *io;            /* the control thread's loop; turn it once more after the end */
 };

@@ -152,6 +152,8 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
       "How long until what still runs is cut off; +Inf while not draining.", {NULL, NULL})         \
     X(RELOADS, COUNTER, "gateway_config_reloads_total", NULL, "Reloads of the configuration.",     \
       {"result", "success or failure"})                                                            \
+    X(UPGRADE_FAILURES, COUNTER, "gateway_upgrade_failures_total", NULL,                           \
+      "Upgrades after which this process went on.", {NULL, NULL})                                  \
     X(INFO, GAUGE, "gateway_version", NULL, "Always 1.", {"version", "of the running program"})
 
 enum {
@@ -712,5 +714,7 @@ static void collect(struct metrics_scrape *scrape, void *arg) {
          atomic_load_explicit(&g->reloads, memory_order_relaxed));
     emit(&c, FAMILY_RELOADS, (const char *[]){"failure"},
          atomic_load_explicit(&g->reload_errors, memory_order_relaxed));
+    emit(&c, FAMILY_UPGRADE_FAILURES, NULL,
+         atomic_load_explicit(&g->upgrade_errors, memory_order_relaxed));
     emit(&c, FAMILY_INFO, (const char *[]){SWG_VERSION}, 1);
 }

@@ -77,7 +77,7 @@ bool queue_is_behind(struct queue *q, struct bytes name) {
 }
 
 bool queue_is_shared(const struct queue *q) {
-    return q->lease.shared;
+    return queue_has_lease(q);
 }
 
 void queue_leave(struct queue *q, struct queue_lane *lane, uint64_t bytes, uint64_t *count) {
@@ -163,7 +163,7 @@ static void on_appended(struct outbox_op *op) {
     struct queue_ticket *t = container_of(op, struct queue_ticket, op);
     struct queue_write *w = t->write;
     enum queue_result result = result_of(op->error);
-    if (result == QUEUE_ACCEPTED && t->queue->lease.shared) {
+    if (result == QUEUE_ACCEPTED && queue_has_lease(t->queue)) {
         leave_to_all(t->queue, w);
     } else if (result == QUEUE_ACCEPTED) {
         count(t->queue, result);
@@ -310,7 +310,7 @@ static struct queue *find(struct gateway *g, struct bytes service) {
 static void on_retried(struct outbox_op *op) {
     struct queue_command *c = container_of(op, struct queue_command, op);
     struct queue *q = op->error ? NULL : find(c->gateway, op->entry.service);
-    bool shared = q && q->lease.shared;
+    bool shared = q && queue_has_lease(q);
     struct queue_write *w = q && !shared ? queue_make_write(q, &op->entry) : NULL;
     if (shared)
         queue_wake(q);
@@ -375,7 +375,7 @@ void queue_read(struct queue *q, struct queue_stats *out) {
     *out = q->stats;
     out->entries += q->elsewhere.entries;
     out->bytes += q->elsewhere.bytes;
-    out->shared = q->lease.shared;
+    out->shared = queue_has_lease(q);
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -436,7 +436,8 @@ static struct queue *create(struct gateway *g, const char *service) {
     pthread_mutex_init(&q->lock, NULL);
     queue_replay_init(q, g->seed);
     queue_lease_init(q);
-    bool good = q->service && (q->lease.shared || load(q, &waiting) == 0);
+    queue_leave_init(q);
+    bool good = q->service && (queue_has_lease(q) || load(q, &waiting) == 0);
     while ((l = list_pop_front(&waiting))) {
         struct queue_write *w = container_of(l, struct queue_write, link);
         if (good)

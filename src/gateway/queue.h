@@ -93,6 +93,12 @@ struct queue *queue_first(struct gateway *);
 struct queue *queue_next(struct queue *);
 const char *queue_service(const struct queue *);
 void queue_read(struct queue *, struct queue_stats *);
+/* At an upgrade: what is under way is finished, nothing more is sent, and when that is
+ * done the outbox's file is another process's. From then on writes are only appended.
+ * Nothing where the outbox is on a server, whose leases see to it. Control thread. */
+void queue_hand_over_all(struct gateway *);
+/* It came to nothing: they are ours again. */
+void queue_take_back_all(struct gateway *);
 /* All workers have stopped, and the outbox is about to be closed. */
 void queue_settle_all(struct gateway *);
 /* All workers have stopped: others may send. Blocks. */

@@ -50,7 +50,7 @@ static void set_timer(struct queue *q, struct io_timer *t, uint64_t in_ns) {
 
 bool queue_may_send(const struct queue *q) {
     const struct queue_lease *l = &q->lease;
-    return !l->shared || (l->held && now_ns() < l->until_ns);
+    return !queue_has_lease(q) || (l->held && now_ns() < l->until_ns);
 }
 
 static void tell(const struct queue *q, const char *what) {
@@ -235,15 +235,27 @@ static void on_renew(struct io_timer *t) {
 /* ---- life --------------------------------------------------------------------------------- */
 
 void queue_lease_init(struct queue *q) {
-    q->lease.shared = outbox_is_shared(q->gateway->outbox);
+    atomic_init(&q->lease.shared, outbox_is_shared(q->gateway->outbox));
     io_timer_init(&q->lease.renew, on_renew);
     io_timer_init(&q->lease.follow, on_follow);
     io_timer_init(&q->lease.end, on_end);
 }
 
+void queue_lease_leave(struct queue *q) {
+    atomic_store_explicit(&q->lease.shared, true, memory_order_relaxed);
+    q->lease.begun = true;
+    io_timer_clear(io_of(q), &q->lease.renew);
+    lose(q);
+}
+
+void queue_lease_stay(struct queue *q) {
+    if (!q->lease.held)
+        ask(q);
+}
+
 void queue_lease_look(struct queue *q) {
     struct queue_lease *l = &q->lease;
-    if (!l->shared)
+    if (!queue_has_lease(q))
         return;
     if (!l->begun)
         ask(q);

@@ -41,7 +41,10 @@ struct queue_write {
 
 /* Where the outbox is shared. The home worker's, but for `shared`. */
 struct queue_lease {
-    bool shared; /* set once; else nothing of this is used, and the writes are ours */
+    /* Else nothing of this is used, and the writes are ours. Set at the start, or when an
+     * upgrade begins, by the home worker; read by any thread. Relaxed: an append that
+     * still sees the old value comes to the home worker, which finds it is not its own. */
+    _Atomic bool shared;
     bool begun, held, asking;
     uint32_t term;               /* how often we have had it */
     uint64_t asked_ns, until_ns; /* of CLOCK_BOOTTIME */
@@ -80,6 +83,10 @@ struct queue {
     struct io_timer timer;
     struct io_task wake_task;
     bool started, running, again;
+    bool leaving; /* nothing more is sent: another process will */
+    uint64_t leaves_ns;
+    struct io_task leave_task;
+    struct io_timer leave_timer;
     uint64_t told_ns; /* last complaint in the log */
 };
 
@@ -127,10 +134,22 @@ bool queue_has_ended(const struct queue *);
 /* Cuts off what is under way; nobody is told what came of it. */
 void queue_recall(struct queue *);
 
+/* ---- queue_leave.c ---- */
+
+/* Before the first task; control thread. */
+void queue_leave_init(struct queue *);
+
 /* ---- queue_lease.c: home worker ---- */
 
+/* Whether the outbox is shared. Any thread. */
+static inline bool queue_has_lease(const struct queue *q) {
+    return atomic_load_explicit(&q->lease.shared, memory_order_relaxed);
+}
 /* Before the first wake; control thread. */
 void queue_lease_init(struct queue *);
+/* The lease is another process's from now on; and it is asked for again. */
+void queue_lease_leave(struct queue *);
+void queue_lease_stay(struct queue *);
 /* Something was appended, or the process begins. */
 void queue_lease_look(struct queue *);
 /* Whether the writes are this process's to send, at this moment. */

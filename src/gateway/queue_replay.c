@@ -117,7 +117,7 @@ void queue_drop(struct queue_command *c) {
     struct queue *q = c->queue;
     uint64_t now = io_now(queue_home(q)->io);
     struct queue_write *w = find(q, c->op.entry.sequence);
-    bool elsewhere = !w && q->lease.shared && q->gateway->outbox;
+    bool elsewhere = !w && queue_has_lease(q) && q->gateway->outbox;
     if (elsewhere) {
         c->op.verb = OUTBOX_SETTLE;
         c->op.entry.state = OUTBOX_DROPPED;

@@ -57,7 +57,7 @@ struct shipment {
 };
 
 bool queue_has_ended(const struct queue *q) {
-    return queue_home(q)->draining || !q->gateway->outbox;
+    return queue_home(q)->draining || q->leaving || !q->gateway->outbox;
 }
 
 static uint64_t now_of(const struct queue *q) {
@@ -325,7 +325,7 @@ static void send_request(struct shipment *s, struct bytes fields, struct bytes b
         (struct inner){.done = on_answer,
                        .body_max = s->batch ? BATCH_ANSWER_KEPT : ANSWER_KEPT,
                        .once = true,
-                       .send_until_ns = s->queue->lease.shared ? s->queue->lease.until_ns : 0};
+                       .send_until_ns = queue_has_lease(s->queue) ? s->queue->lease.until_ns : 0};
     inner_begin(&s->inner, queue_home(s->queue), &r);
 }
 
@@ -407,7 +407,7 @@ void queue_recall(struct queue *q) {
 
 /* In a shared outbox somebody else may have dropped it, or put it back as another. */
 static bool is_stale(const struct delivery *d) {
-    return d->queue->lease.shared &&
+    return queue_has_lease(d->queue) &&
            (d->op.error == -ENOENT || (!d->op.error && d->op.entry.state != OUTBOX_QUEUED));
 }
 

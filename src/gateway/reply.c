@@ -11,6 +11,7 @@
 #include "gateway/exchange.h"
 #include "gateway/fields.h"
 #include "gateway/gateway.h"
+#include "gateway/pass_on.h"
 #include "gateway/queueing.h"
 
 enum { BODY_MAX = 4096 };
@@ -67,7 +68,9 @@ static void write_story(struct exchange *x, struct buf *b, const char *source) {
 static void write_connection(struct exchange *x, struct buf *b) {
     if (x->tunnel)
         return;
-    bool draining = atomic_load_explicit(&x->worker->gateway->draining, memory_order_relaxed);
+    bool draining = atomic_load_explicit(&x->worker->gateway->draining, memory_order_relaxed) ||
+                    x->worker->passing;
+    draining = draining && !client_will_pass(x->client);
     bool keep = !x->close_client && x->request.keep_alive && !draining;
     if (!keep) {
         x->close_client = true;

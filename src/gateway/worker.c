@@ -8,6 +8,7 @@
 #include "gateway/client.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/pass_on.h"
 #include "gateway/stores.h"
 #include "gateway/tcp.h"
 #include "gateway/upstream.h"
@@ -75,6 +76,8 @@ void worker_destroy(struct worker *w) {
     worker_abort_all(w);
     upstream_close_parked(w, NULL);
     stores_detach(w);
+    if (w->passing)
+        io_timer_clear(w->io, &w->pass_timer);
     io_timer_clear(w->io, &w->reaper);
     reap(&w->reaper);
     struct list *l;
@@ -144,20 +147,21 @@ void worker_catch_up(struct worker *w) {
 }
 
 static bool is_idle(const struct client *c) {
-    return c->state == CLIENT_IDLE && !io_pending(&c->stream);
+    return c->state == CLIENT_IDLE && !io_pending(&c->stream) && !client_will_pass(c);
 }
 
 void worker_drain(struct worker *w, bool close_idle) {
     struct list *next;
     w->draining = true;
     w->closing |= close_idle;
-    for (struct list *l = w->exchanges.next; l != &w->exchanges; l = next) {
+    /* at an upgrade what waits for its next attempt gets it */
+    for (struct list *l = w->exchanges.next; !w->passing && l != &w->exchanges; l = next) {
         next = l->next;
         struct exchange *x = container_of(l, struct exchange, link);
         if (x->leg && !x->leg->over && x->answer == ANSWER_NONE)
             leg_run(x->leg, swg_call_on_shutdown(&x->leg->call, io_now(w->io)));
     }
-    for (struct list *l = w->tcp_sessions.next; l != &w->tcp_sessions; l = next) {
+    for (struct list *l = w->tcp_sessions.next; !w->passing && l != &w->tcp_sessions; l = next) {
         next = l->next;
         tcp_drain(container_of(l, struct tcp_session, link));
     }

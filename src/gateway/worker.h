@@ -11,6 +11,7 @@
 
 struct gateway;
 struct exchange;
+struct pass_on;
 struct cache_store;
 
 enum {
@@ -22,9 +23,11 @@ struct worker {
     struct io *io;
     struct gateway *gateway;
     uint32_t index;
-    struct plan *plan; /* for requests that begin now */
-    bool draining;     /* the process will end: connections to upstreams are not kept */
-    bool closing;      /* soon: neither are clients */
+    struct plan *plan;             /* for requests that begin now */
+    bool draining;                 /* the process will end: connections to upstreams are not kept */
+    bool closing;                  /* soon: neither are clients */
+    const struct pass_on *passing; /* clients go to the next process; NULL: they do not */
+    struct io_timer pass_timer;
     struct list clients, exchanges, tcp_sessions;
     struct list idle_upstreams; /* all pools together, least recently parked first */
     struct list free_exchanges;

@@ -93,7 +93,9 @@ int loop_listener_adopt(struct loop_listener *l, struct loop *loop, int fd,
     l->fd = fd;
     l->batch = options->batch ? options->batch : BATCH_DEFAULT;
     l->drain_ns = options->drain_ns ? options->drain_ns : DRAIN_MS_DEFAULT * UINT64_C(1000000);
-    l->paused = l->draining = l->bound_path = false;
+    l->paused = l->draining = false;
+    l->held = options->held;
+    l->bound_path = options->own_path;
     int error = start(l);
     if (error)
         l->fd = -1;
@@ -261,9 +263,9 @@ static void on_timer(struct io_timer *t) {
         return;
     }
     uint64_t full = l->full;
-    if (!accept_batch(l, UINT32_MAX))
+    if (!l->held && !accept_batch(l, UINT32_MAX))
         return;
-    if (l->full != full) { /* somebody still waits; the owner may give up, not we */
+    if (!l->held && l->full != full) { /* somebody still waits; the owner may give up, not we */
         io_timer_set(loop_io(l->loop), t, io_now(loop_io(l->loop)) + PAUSE_NS);
         return;
     }
@@ -306,11 +308,16 @@ void loop_listener_drain(struct loop_listener *l) {
     if (l->fd < 0 || l->draining)
         return;
     struct io *io = loop_io(l->loop);
+    l->draining = true;
+    if (l->held) {
+        io_watch_stop(&l->watch);
+        io_timer_set(io, &l->timer, io_now(io) + l->drain_ns);
+        return;
+    }
     if (l->address.ss_family == AF_UNIX)
         remove_path(l);
     else
         refuse_handshakes(l->fd);
-    l->draining = true;
     if (l->paused) {
         l->paused = false;
         start(l); /* if it fails, on_timer() still empties the queue */
@@ -329,6 +336,11 @@ void loop_listener_close(struct loop_listener *l) {
     remove_path(l);
     close(l->fd);
     l->fd = -1;
+}
+
+void loop_listener_leave(struct loop_listener *l) {
+    l->bound_path = false;
+    loop_listener_close(l);
 }
 
 static void remove_path(struct loop_listener *l) {

@@ -42,6 +42,9 @@ struct loop_listener_options {
     bool claim;        /* with reuse_port: still -EADDRINUSE where anybody listens
                         * already; for the first socket of a process */
     bool dual_stack;   /* an IPv6 socket takes IPv4 as well */
+    bool held;         /* adopted: somebody else has this socket, too, and will serve
+                        * it, such as a service manager */
+    bool own_path;     /* adopted, unix: its path is removed with it */
     mode_t unix_mode;  /* permissions of a unix socket; default: as umask has it */
     uint64_t drain_ns; /* default 250 ms, see loop_listener_drain() */
 };
@@ -59,7 +62,7 @@ struct loop_listener {
     struct io_timer timer; /* ends a pause, or the draining */
     uint64_t drain_ns;
     unsigned batch;
-    bool paused, draining, bound_path;
+    bool paused, draining, bound_path, held;
     bool *gone; /* set by a close while a callback runs */
 };
 
@@ -80,10 +83,14 @@ int loop_listener_adopt(struct loop_listener *, struct loop *, int fd,
 void loop_listener_pause(struct loop_listener *);
 void loop_listener_resume(struct loop_listener *);
 
-/* Ends without losing a client: refuses new handshakes, hands over everything
- * that is queued or half-way through its handshake (for that it stays open for
- * drain_ns), closes, and calls on_drained. */
+/* Ends without losing a client, within drain_ns. Of a socket that somebody else holds
+ * nobody is accepted any more: who is in its queue is theirs to serve. Any other
+ * refuses new handshakes, and hands over everything that is queued or half-way through
+ * its handshake. Then it is closed, and on_drained told: by then who was accepted last
+ * has had time to ask. */
 void loop_listener_drain(struct loop_listener *);
+/* Leaves the socket to somebody else who holds it, too, and closes it here. */
+void loop_listener_leave(struct loop_listener *);
 
 /* At once; who is in the queue is reset. Harmless when not open. */
 void loop_listener_close(struct loop_listener *);

@@ -53,6 +53,7 @@ static const struct io_ops loop_io_ops = {
     .stream_shut = loop_stream_shut,
     .stream_close = loop_stream_close,
     .stream_abort = loop_stream_abort,
+    .stream_release = loop_stream_release,
     .watch_start = loop_watch_start,
     .watch_change = loop_watch_change,
     .watch_stop = loop_watch_stop,

@@ -82,5 +82,6 @@ size_t loop_stream_unsent(const struct io_stream *);
 void loop_stream_shut(struct io_stream *);
 void loop_stream_close(struct io_stream *);
 void loop_stream_abort(struct io_stream *);
+int loop_stream_release(struct io_stream *);
 
 #endif

@@ -168,6 +168,22 @@ void loop_stream_abort(struct io_stream *s) {
     loop_stream_close(s);
 }
 
+/* It must leave the epoll set by name: the open file lives on. */
+int loop_stream_release(struct io_stream *s) {
+    struct loop *loop = loop_of_stream(s);
+    int fd = s->fd;
+    if (io_pending(s))
+        return -EBUSY;
+    if (s->error || s->flags & (FAILED | READ_DONE | DEAD | CONNECTING | SHUT_AFTER))
+        return -ENOTCONN;
+    epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    list_remove(&s->ready);
+    if (loop->current == s)
+        loop->current = NULL;
+    s->fd = -1;
+    return fd;
+}
+
 void loop_stream_want(struct io_stream *s, bool wanted) {
     if (!wanted) {
         s->flags &= ~(uint32_t)WANTED;

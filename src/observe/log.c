@@ -241,6 +241,16 @@ void log_message(enum log_level level, const char *format, ...) {
         log_end(&line);
 }
 
+void log_raw(struct bytes line) {
+    struct log_thread *t = my_thread();
+    if (!t || t->in_line || line.len >= LOG_LINE_MAX || !make_room(t)) {
+        count_dropped(1);
+        return;
+    }
+    buf_bytes(&t->out, line);
+    buf_char(&t->out, '\n');
+}
+
 /* ---- threads and flushing ------------------------------------------------ */
 
 static struct log_thread *my_thread(void) {

@@ -91,6 +91,9 @@ void log_bool(struct log_line *, const char *key, bool);
 /* Nanoseconds, written as milliseconds with three decimals; end the key in _ms. */
 void log_dur(struct log_line *, const char *key, uint64_t ns);
 
+/* A whole line, without its end, that another process of ours wrote as its log. */
+void log_raw(struct bytes line);
+
 /* A line without fields. */
 void log_message(enum log_level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

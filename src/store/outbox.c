@@ -25,12 +25,14 @@ enum {
     MEMORY_MAX = 256 << 20,     /* of one operation's results */
     FORGET_EVERY_MS = 60 * 1000,
     REMEMBER_MS = 24 * 3600 * 1000,
+    LEASE_MS = 500, /* how soon who is not the owner asks again */
 };
 
 struct outbox {
     struct outbox_table *table; /* the thread's */
     struct outbox_op *part[GROUP_MAX];
     bool shared;
+    char *file; /* NULL: it is no file, or nobody owns it */
     int owner_fd;
     int64_t remember_ms, forgotten_ms;
     int64_t (*clock_ms)(void);
@@ -40,6 +42,7 @@ struct outbox {
     pthread_cond_t waiting_changed;
     struct list waiting;
     bool closing;
+    bool owns, owns_changed; /* whether it is to be ours; the thread sees to it */
     struct outbox_stats stats;
 };
 
@@ -116,6 +119,7 @@ static void discard(struct outbox *o) {
         o->table->ops->close(o->table);
     if (o->owner_fd >= 0)
         close(o->owner_fd);
+    free(o->file);
     free(o);
 }
 
@@ -124,6 +128,8 @@ static int open_file(struct outbox *o, const struct outbox_options *options, cha
     if (!options->vfs) { /* else there is no such file */
         o->owner_fd = take_ownership(options->file, why, size);
         int error = o->owner_fd < 0 ? o->owner_fd : make_private(options->file, why, size);
+        if (!error && !(o->file = strdup(options->file)))
+            error = -ENOMEM;
         if (error)
             return error;
     }
@@ -143,9 +149,10 @@ int outbox_open(struct outbox **out, const struct outbox_options *options, char 
     o->remember_ms = options->remember_ms ? options->remember_ms : REMEMBER_MS;
     o->clock_ms = options->clock_ms ? options->clock_ms : wall_clock_ms;
     o->owner_fd = -1;
-    o->shared = options->url != NULL;
-    int error = o->shared ? outbox_postgres_open(&o->table, options, why, why_size)
-                          : open_file(o, options, why, why_size);
+    o->shared = options->url || options->beside;
+    o->owns = true;
+    int error = options->url ? outbox_postgres_open(&o->table, options, why, why_size)
+                             : open_file(o, options, why, why_size);
     if (!error && (error = start(o)) != 0)
         snprintf(why, why_size, "no thread: %s", strerror(-error));
     if (error) {
@@ -158,6 +165,26 @@ int outbox_open(struct outbox **out, const struct outbox_options *options, char 
 
 bool outbox_is_shared(const struct outbox *o) {
     return o->shared;
+}
+
+bool outbox_has_owner(const struct outbox *o) {
+    return o->file != NULL;
+}
+
+static void set_owner(struct outbox *o, bool owns) {
+    pthread_mutex_lock(&o->lock);
+    o->owns = owns;
+    o->owns_changed = true;
+    pthread_cond_signal(&o->waiting_changed);
+    pthread_mutex_unlock(&o->lock);
+}
+
+void outbox_disown(struct outbox *o) {
+    set_owner(o, false);
+}
+
+void outbox_own(struct outbox *o) {
+    set_owner(o, true);
 }
 
 void outbox_close(struct outbox *o) {
@@ -221,12 +248,45 @@ void outbox_submit(struct outbox *o, struct outbox_op *op) {
 
 /* ---- the thread ------------------------------------------------------------------- */
 
+/* With the lock held, which no one waits for long: it is a look at a local file. */
+static void follow_owner(struct outbox *o) {
+    char why[256];
+    o->owns_changed = false;
+    if (!o->file || o->owns == (o->owner_fd >= 0))
+        return;
+    if (o->owns) {
+        o->owner_fd = take_ownership(o->file, why, sizeof why);
+    } else {
+        close(o->owner_fd);
+        o->owner_fd = -1;
+    }
+}
+
+/* The owner of a file has the leases of all services. Who is to be it again tries
+ * each time. */
+static void answer_lease(struct outbox *o, struct outbox_op *op) {
+    pthread_mutex_lock(&o->lock);
+    follow_owner(o);
+    pthread_mutex_unlock(&o->lock);
+    op->error = op->verb == OUTBOX_YIELD || o->owner_fd >= 0 ? 0 : -EBUSY;
+    op->lease.left_ms = LEASE_MS;
+    op->lease.entries = op->lease.bytes = 0;
+}
+
+static bool is_about_lease(const struct outbox *o, const struct outbox_op *op) {
+    return o->file && (op->verb == OUTBOX_LEASE || op->verb == OUTBOX_YIELD);
+}
+
 /* Takes what waits, up to a group's size; false: nothing will come any more. */
 static bool take_group(struct outbox *o, struct list *group) {
     size_t count = 0, bytes = 0;
     pthread_mutex_lock(&o->lock);
-    while (list_empty(&o->waiting) && !o->closing)
-        pthread_cond_wait(&o->waiting_changed, &o->lock);
+    while (list_empty(&o->waiting) && !o->closing) {
+        if (o->owns_changed)
+            follow_owner(o);
+        else
+            pthread_cond_wait(&o->waiting_changed, &o->lock);
+    }
     while (!list_empty(&o->waiting) && count < GROUP_MAX && bytes < GROUP_BYTES_MAX) {
         struct list *link = list_pop_front(&o->waiting);
         const struct outbox_op *op = container_of(link, struct outbox_op, link);
@@ -259,7 +319,7 @@ static int run_part(struct outbox *o, const struct list *group, enum part part) 
     size_t count = 0;
     for (const struct list *l = group->next; l != group; l = l->next) {
         struct outbox_op *op = container_of(l, struct outbox_op, link);
-        if (belongs(op, part))
+        if (belongs(op, part) && !is_about_lease(o, op))
             o->part[count++] = op;
     }
     if (!count)
@@ -301,6 +361,11 @@ static void *run(void *arg) {
     list_init(&group);
     while (take_group(o, &group)) {
         count_group(o, &group, run_parts(o, &group));
+        for (struct list *l = group.next; l != &group; l = l->next) {
+            struct outbox_op *op = container_of(l, struct outbox_op, link);
+            if (is_about_lease(o, op))
+                answer_lease(o, op);
+        }
         for (struct list *l; (l = list_pop_front(&group));)
             tell(container_of(l, struct outbox_op, link));
     }

@@ -18,10 +18,12 @@
  * when is decided elsewhere; here it is only kept.
  *
  * One process at a time owns a file: it holds a lock on FILE-owner, which ends
- * with the process however it ends. A database of PostgreSQL is shared by several
- * processes: whoever holds the lease of a service sends what waits for it, and
- * who has none appends only. Appends of all are one after the other, so that who
- * has listed entries up to a sequence number misses none before it.
+ * with the process however it ends. At an upgrade the old process disowns it, and
+ * then only appends, while the new one owns it, and sends: that is as with a shared
+ * database, with the owner as the holder of all leases. A database of PostgreSQL is shared by
+ * several processes: whoever holds the lease of a service sends what waits for it, and who has none
+ * appends only. Appends of all are one after the other, so that who has listed entries up to a
+ * sequence number misses none before it.
  *
  * Threading: a thread of the outbox's own talks to the file or server. outbox_submit() from any
  * thread; `done` comes on the loop of op->io, or without one on the outbox's
@@ -124,6 +126,7 @@ struct outbox_op {
 struct outbox_options {
     const char *file;          /* of SQLite */
     const char *url;           /* postgresql://…, in place of a file */
+    bool beside;               /* the process before may still append to the file */
     const char *secret;        /* 64 hexadecimal digits: content is sealed; NULL: it is not */
     int64_t remember_ms;       /* settled entries; default 24 h */
     int64_t (*clock_ms)(void); /* NULL: the wall clock */
@@ -141,6 +144,13 @@ struct outbox_options {
 int outbox_open(struct outbox **out, const struct outbox_options *, char *why, size_t why_size);
 /* Whether other processes append to it, too. */
 bool outbox_is_shared(const struct outbox *);
+/* A file: another process is to be the owner, once what was submitted has been carried
+ * out. Any thread. */
+void outbox_disown(struct outbox *);
+/* It is not, after all: this process becomes the owner again, as soon as it can. */
+void outbox_own(struct outbox *);
+/* Whether it is a file, which somebody owns. */
+bool outbox_has_owner(const struct outbox *);
 /* Carries out what was submitted, then closes; blocks. NULL is fine. */
 void outbox_close(struct outbox *);
 

@@ -22,6 +22,7 @@ enum {
     APPLICATION_ID = 0x53776f62, /* "Swob", so that no other database is taken for ours */
     VERSION = 1,
     FORGET_AT_ONCE = 500,
+    BUSY_MS = 5000,          /* at an upgrade the process before may be writing */
     CHECKPOINT_PAGES = 4000, /* 16 MiB: each costs two more syncs, and those who wait for them */
 };
 
@@ -43,6 +44,7 @@ enum statement {
     SETTLE,
     RETRY,
     FORGET,
+    BEHIND,
     STATEMENTS,
 };
 
@@ -70,6 +72,8 @@ static const char *const texts[STATEMENTS] = {
               "FROM sqlite_sequence WHERE name = 'entry') WHERE id = ?1 AND state = 2",
     [FORGET] = "DELETE FROM entry WHERE sequence IN (SELECT sequence FROM entry "
                "WHERE state > 2 AND settled_ms < ?1 LIMIT ?2)",
+    [BEHIND] = "SELECT count(*) FROM (SELECT 1 FROM entry WHERE state = 1 "
+               "AND service = ?1 AND lane = ?2 LIMIT 1)",
 };
 
 static const char schema[] = "CREATE TABLE entry("
@@ -183,6 +187,7 @@ static int open_file(struct outbox_sqlite *t, const struct outbox_options *o, ch
     int code = sqlite3_open_v2(o->file, &t->db, flags, o->vfs);
     if (code != SQLITE_OK)
         return say(t, code, why, size, "opening the file");
+    sqlite3_busy_timeout(t->db, BUSY_MS);
     sqlite3_db_config(t->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(t->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     code = sqlite3_exec(t->db,
@@ -197,6 +202,15 @@ static int open_file(struct outbox_sqlite *t, const struct outbox_options *o, ch
             t->db, o->without_sync ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = FULL", NULL,
             NULL, NULL);
     return code == SQLITE_OK ? 0 : say(t, code, why, size, "opening the file");
+}
+
+/* Only where others append is it asked by lane; there is no other way to know then. */
+static int open_lanes(struct outbox_sqlite *t, char *why, size_t size) {
+    int code = sqlite3_exec(t->db,
+                            "CREATE INDEX IF NOT EXISTS entry_lane ON entry(service, lane) "
+                            "WHERE state = 1",
+                            NULL, NULL, NULL);
+    return code == SQLITE_OK ? 0 : say(t, code, why, size, "making an index");
 }
 
 static int prepare(struct outbox_sqlite *t, char *why, size_t size) {
@@ -233,6 +247,8 @@ int outbox_sqlite_open(struct outbox_table **out, const struct outbox_options *o
         error = open_file(t, o, why, why_size);
     if (!error)
         error = open_schema(t, why, why_size);
+    if (!error && o->beside)
+        error = open_lanes(t, why, why_size);
     if (!error)
         error = prepare(t, why, why_size);
     if (error) {
@@ -435,6 +451,16 @@ static int retry(struct outbox_sqlite *t, struct outbox_op *op) {
     return error ? error : find(t, op);
 }
 
+static int behind(struct outbox_sqlite *t, struct outbox_op *op) {
+    sqlite3_stmt *s = t->statements[BEHIND];
+    bind_text(s, 1, op->entry.service);
+    bind_blob(s, 2, op->entry.lane);
+    int code = sqlite3_step(s);
+    op->count = code == SQLITE_ROW ? (uint32_t)sqlite3_column_int(s, 0) : 0;
+    done(s);
+    return error_of(code);
+}
+
 static int carry_out(struct outbox_sqlite *t, struct outbox_op *op, int64_t now_ms) {
     switch (op->verb) {
     case OUTBOX_APPEND:
@@ -451,9 +477,10 @@ static int carry_out(struct outbox_sqlite *t, struct outbox_op *op, int64_t now_
         return settle(t, &op->entry, now_ms);
     case OUTBOX_RETRY:
         return retry(t, op);
-    case OUTBOX_LEASE: /* the file has one owner, who has all of it */
-    case OUTBOX_YIELD:
     case OUTBOX_BEHIND:
+        return behind(t, op);
+    case OUTBOX_LEASE: /* the file has one owner, who has all of it: outbox.c */
+    case OUTBOX_YIELD:
         break;
     }
     return -EINVAL;

@@ -8,11 +8,12 @@ import pytest
 
 from kit.admin import ADMIN, Admin
 from kit.http import answer
+from kit.ledger import ONCE, QUICK, Ledger
 from kit.postgres import Database, Postgres
 from kit.proxy import Proxy
 from kit.waiting import eventually
 from gateway.test_queue import (  # these hold for either store  # noqa: F401  pylint: disable=unused-import
-    FINE, GONE, ONCE, QUICK, Ledger, accepted, batches, ledger, status_of, wait_status,
+    accepted, batches, ledger, status_of, wait_status,
     test_a_body_too_large_to_keep_is_not_promised, test_a_clients_own_key_is_kept,
     test_a_full_queue_says_so, test_a_key_has_its_order, test_a_large_body,
     test_a_refused_write_is_a_dead_letter_and_the_next_goes_on, test_a_reload_keeps_the_queue,

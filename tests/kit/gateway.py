@@ -57,7 +57,8 @@ def configuration(endpoints, *, routes=None, services=None, listen=None, workers
 
 
 class Gateway:
-    def __init__(self, directory, config, env=None, files=None, listens=True):
+    def __init__(self, directory, config, env=None, files=None, listens=True, binary=BINARY,
+                 arguments=(), descriptors=()):
         self.path = pathlib.Path(directory) / "switchgear.yaml"
         self.write(config)
         self.lines = []  # of the log, parsed where they are JSON
@@ -71,7 +72,8 @@ class Gateway:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
         self.process = subprocess.Popen(
-            [BINARY, "run", "-c", str(self.path)], env=environment, stdin=subprocess.DEVNULL,
+            [str(binary), "run", "-c", str(self.path), *arguments], env=environment,
+            stdin=subprocess.DEVNULL, pass_fds=descriptors,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
             cwd=directory, preexec_fn=limit if files else None)
         self.reader = threading.Thread(target=self._read, daemon=True)
