@@ -8,6 +8,7 @@
 #include "gateway/client.h"
 #include "gateway/drills.h"
 #include "gateway/gateway.h"
+#include "gateway/manager.h"
 #include "observe/log.h"
 
 #define HOMELESS_QUIET_NS SWG_MINUTES(1)
@@ -66,6 +67,7 @@ static void start(struct tcp_session *s) {
     struct worker *w = s->worker;
     const struct swg_request request = {
         .idempotent = true, /* connecting is; nothing has been sent before it succeeds */
+        .refuse = emergency_sheds(w->gateway, s->service) ? SWG_REFUSED_EMERGENCY : SWG_ADMITTED,
         .rate = s->service->options->rate_per_client
                     ? gateway_client_limiter(w->gateway, s->service, &s->address)
                     : NULL,

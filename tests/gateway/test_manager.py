@@ -8,6 +8,7 @@ import pytest
 from kit.admin import ADMIN, Admin
 from kit.gateway import BINARY
 from kit.http import answer
+from kit.tcp import Echo, dial
 from kit.waiting import eventually
 
 ONCE = {"max": 0}
@@ -24,7 +25,8 @@ class Town:
         self.ill, self.sick, self.up = set(), set(), {}
         config = {"listen": [{"address": "127.0.0.1:0"}], "admin": ADMIN, "workers": 1,
                   "defaults": {"retry": ONCE, "breaker": BREAKER}, "services": {},
-                  "routes": [{"prefix": f"/{name}", "service": name} for name in services], **top}
+                  "routes": [{"prefix": f"/{name}", "service": name}
+                             for name, keys in services.items() if "endpoints" not in keys], **top}
         for name, keys in services.items():
             self.up[name] = server(self.player(name))
             config["services"][name] = {"endpoints": [self.up[name].url], **keys}
@@ -197,15 +199,21 @@ def test_an_emergency_takes_no_writes(town, tmp_path):
 
 
 def test_an_emergency_sheds_what_is_not_essential(town):
-    t = town({**CRITICALS,
+    lines = Echo()
+    t = town({**CRITICALS, "chat": {"essential": False, "endpoints": [f"tcp://127.0.0.1:{lines.port}"]},
               "news": {"essential": False, "fallback": [{"static": {"text": "none today"}}]},
               "ads": {"essential": False, "message": {"emergency": "{service} are off."}},
               "shop": {"fallback": [{"service": "ads"}]}},
-             resilience={"emergency": {"shed": True, "hold": "1h", "criticals": 2}})
+             resilience={"emergency": {"shed": True, "hold": "1h", "criticals": 2}},
+             listen=[{"address": "127.0.0.1:0"},
+                     {"address": "127.0.0.1:0", "protocol": "tcp", "service": "chat"}])
     t.config["routes"].append({"path": "/page", "aggregate": {
         "ads": {"service": "ads"}, "shop": {"service": "shop"}}})
     t.gw.reload(t.config)
     assert t.ask("ads").status == 200
+    before = dial(t.gw, 1)
+    before.send(b"hello")
+    assert before.sock.recv(5) == b"hello"
     t.fail("pay", "ledger")
     eventually(lambda: t.ask("ads").status == 503, "ads are off")
     asked = t.up["ads"].count, t.up["news"].count
@@ -216,6 +224,13 @@ def test_an_emergency_sheds_what_is_not_essential(town):
     assert page["ads"]["reason"] == "emergency" and page["shop"]["status"] == 200
     reply = t.ask("news", "POST", b"x")
     assert reply.body == b"none today" and reply.story[1]["reason"] == "emergency"
+    with pytest.raises(ConnectionResetError):  # by connect() or by recv()
+        with dial(t.gw, 1) as late:
+            late.sock.recv(1)
+    before.send(b"still")  # who was connected stays so
+    assert before.sock.recv(5) == b"still" and lines.connections == 1
+    before.close()
+    lines.close()
     t.fail("shop")  # whose fallback is off too
     assert (t.up["ads"].count, t.up["news"].count) == asked
     rejected = [line for line in t.admin.get("/metrics").text.splitlines()

@@ -83,7 +83,8 @@ static void wrong_paths_and_methods(void **state) {
     answers(get("/api/v1/circuit-breakers//history"), 404, "not_found");
     answers(post("/health", ""), 405, "Allow: GET, HEAD\r\n");
     answers(get("/api/v1/drain"), 405, "Allow: POST\r\n");
-    answers(scene_ask(&s, "PUT", "/api/v1/services/shop", "", ""), 405, "Allow: GET, HEAD\r\n");
+    answers(scene_ask(&s, "PUT", "/api/v1/services/shop", "", ""), 405,
+            "Allow: GET, HEAD, PATCH\r\n");
     answers(scene_ask(&s, "OPTIONS", "*", "", ""), 400, "bad_target");
     answers(get("http://localhost"), 400, "bad_target");
 }
@@ -280,7 +281,7 @@ static void configuration(void **state) {
     answers(get("/api/v1/config"), 200, "\"token\":\"***\"");
     assert_null(strstr(get("/api/v1/config"), "a-token-of-some-length"));
     answers(post("/api/v1/config/reload", "{\"author\":\"ada\"}"), 200,
-            "{\"reloaded\":true,\"generation\":7,\"needs_restart\":null}");
+            "{\"reloaded\":true,\"generation\":7,\"needs_restart\":null,\"replaced\":[]}");
     assert_string_equal(s.author, "ada");
     s.reload_fails = true;
     answers(post("/api/v1/config/reload", ""), 422,
