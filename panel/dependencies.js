@@ -2,7 +2,7 @@
 // same as text is below it, with links; the picture is for the eye and the mouse.
 "use strict";
 
-const NODE = { wide: 172, tall: 40, across: 64, down: 14 };
+const NODE = { wide: 158, tall: 40, across: 46, down: 14 };
 const picture = { shape: "" };
 
 // ---- the layout -----------------------------------------------------------------------------

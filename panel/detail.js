@@ -225,7 +225,7 @@ function updateDetail() {
   p.tiersPart.hidden = !service.tiers.length;
   updateList(p.tiers, service.tiers, (tier) => tier.name, makeTier, (row, tier) => updateTier(row, tier, service));
   updateNeeds(service);
-  const events = known.events.filter((event) => event.service === service.name).slice(-12).reverse();
+  const events = foldedEvents(known.events.filter((event) => event.service === service.name), 12);
   p.eventsPart.hidden = !events.length;
-  updateList(p.events, events, (event) => event.sequence + event.time, makeEvent, updateEvent);
+  updateList(p.events, events, eventKey, makeEvent, updateEvent);
 }

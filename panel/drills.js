@@ -28,7 +28,7 @@ function drillText(one) {
 
 function drillNote(one) {
   const parts = ["ends in " + span(-secondsSince(one.ends_at))];
-  if (one.hits !== undefined) parts.push(plural(one.hits, "request", "requests") + " hit");
+  if (one.hits !== undefined) parts.push(plural(one.hits, "attempt", "attempts") + " hit");
   if (one.reason) parts.push(one.reason + (one.author ? " — " + one.author : ""));
   else if (one.author) parts.push("by " + one.author);
   return parts.join(" · ");
@@ -47,7 +47,7 @@ function updateDrills() {
   byId("drill-banner").hidden = !drills.length;
   const names = [...new Set(drills.map((one) => one.service))];
   setText(byId("drill-banner-text"), drills.length === 1
-    ? `A drill is on: of ${names[0]}, ${drillText(drills[0])}; ${drillNote(drills[0])}.`
+    ? `A drill is on. ${names[0]}: ${drillText(drills[0])}; ${drillNote(drills[0])}.`
     : `${drills.length} drills are on, of ${names.slice(0, 5).join(", ")}${names.length > 5 ? " and others" : ""}. What looks ill may be healthy.`);
   updateList(byId("drill-list"), drills, (one) => String(one.id), makeDrill, (row, one) => {
     setText(row.text, drillText(one));

@@ -2,7 +2,7 @@
 "use strict";
 
 const EVENTS_KEPT = 3000;
-const EVENTS_STEP = 40;
+const EVENTS_STEP = 25;
 const eventList = { shown: EVENTS_STEP, last: null };
 
 // Whether it is new. The numbers begin again with the process.
@@ -25,26 +25,55 @@ function forgetEvents() {
   eventList.last = null;
 }
 
-function makeEvent(event) {
+const same = (a, b) => a.kind === b.kind && a.from === b.from && a.to === b.to && a.cause === b.cause;
+
+// Newest first. A breaker that is tried again and again tells the same each time: that is
+// one line, with how often. That it was being tried goes without saying once the outcome
+// is there.
+function foldedEvents(events, limit) {
+  const rows = [];
+  const latest = new Map(); // the row of the newest change of each endpoint
+  for (let i = events.length - 1; i >= 0 && rows.length < limit; i--) {
+    const event = events[i];
+    const key = event.kind === "state_change" ? event.service + "\n" + event.endpoint : null;
+    const newer = key && latest.get(key);
+    if (newer && event.to === "half_open") continue;
+    if (newer && newer.folds && same(newer.event, event)) {
+      newer.count++;
+      continue;
+    }
+    const row = { event, count: 1, folds: event.from === "half_open" };
+    if (key) latest.set(key, row);
+    rows.push(row);
+  }
+  return rows;
+}
+
+function makeEvent({ event }) {
   const said = described(event);
-  const text = element("span", { class: "said" }, said.text);
+  const times = element("span");
+  const text = element("span", { class: "said" }, said.text, times);
   if (said.note) text.append(element("small", {}, said.note));
   const time = element("time", { datetime: event.time, title: dateTime(event.time) }, ago(event.time));
   const who = event.service
     ? element("a", { class: "who", href: serviceAddress(event.service) }, event.service)
     : element("span", { class: "who" }, "gateway");
-  return { time, node: element("li", { "data-level": said.level }, time, symbol(said.symbol), who, text) };
+  return { time, times, node: element("li", { "data-level": said.level }, time, symbol(said.symbol), who, text) };
 }
 
-function updateEvent(row, event) {
+function updateEvent(row, { event, count }) {
   setText(row.time, ago(event.time));
+  setText(row.times, count > 1 ? ", " + count + " times" : "");
 }
+
+const eventKey = ({ event }) => event.sequence + event.time;
 
 function updateEvents() {
-  const shown = known.events.slice(-eventList.shown).reverse();
-  updateList(byId("event-list"), shown, (event) => event.sequence + event.time, makeEvent, updateEvent);
+  const shown = foldedEvents(known.events, eventList.shown + 1);
+  const more = shown.length > eventList.shown;
+  updateList(byId("event-list"), shown.slice(0, eventList.shown), eventKey, makeEvent, updateEvent);
   byId("no-events").hidden = shown.length > 0;
-  byId("more-events").hidden = known.events.length <= eventList.shown;
+  byId("more-events").hidden = !more;
 }
 
 byId("more-events").addEventListener("click", () => {

@@ -10,11 +10,11 @@ function urgency(service) {
   const { level } = stateOf(service.breaker.state);
   const condition = judged(service, known.health);
   const base = { bad: 50, half: 40, hand: 30 }[level] || 0;
-  const worse = { bad: 45, warn: 20 }[condition.level] || 0;
+  const worse = { bad: 50, warn: 20 }[condition.level] || 0;
   const some = service.breaker.endpoints.some((endpoint) => endpoint.state !== "closed") ? 10 : 0;
-  const lesser = service.answering && service.answering !== "upstream" ? 5 : 0;
+  const lesser = service.answering && service.answering !== "upstream" ? 3 : 0;
   const value = Math.max(base, worse, some) + lesser;
-  return value && service.critical ? value + 100 : value;
+  return value && service.critical ? value + 5 : value;
 }
 
 const KINDS = [
@@ -210,7 +210,7 @@ function updateRow(row, service) {
   setText(row.answers.note, answersNote(service));
   setData(row.answers.node, "level", answers.level);
   setText(row.queue.main, service.queue ? number(service.queue.entries) : "–");
-  setText(row.queue.note, service.queue && service.queue.oldest_at ? "since " + span(secondsSince(service.queue.oldest_at)) : "");
+  setText(row.queue.note, service.queue && service.queue.oldest_at ? "for " + span(secondsSince(service.queue.oldest_at)) : "");
   setData(row.queue.node, "level", service.queue && service.queue.entries ? "warn" : "");
 }
 
@@ -230,7 +230,7 @@ function answersNote(service) {
   const tiers = Object.values(r.tiers || {}).reduce((sum, n) => sum + n, 0);
   if (service.answering === "upstream") return tiers ? percent(tiers / r.requests) + " by fallbacks" : "";
   const mine = (r.tiers || {})[service.answering];
-  return mine === undefined ? "" : percent(Math.min(1, mine / r.requests)) + " of requests";
+  return mine === undefined ? "" : percent(Math.min(1, mine / r.requests)) + " lately";
 }
 
 // ---- all of them ----------------------------------------------------------------------------------

@@ -166,11 +166,17 @@ const dependenciesOf = (service) => (service.dependencies || []).map(({ service:
 const lower = (state) => stateOf(state).word.toLowerCase();
 const by = (event) => (event.author ? " by " + event.author : "");
 
+// Which of a service's endpoints, where it has several.
+function endpointOf(event) {
+  const service = known.byName.get(event.service);
+  return service && service.breaker.endpoints.length < 2 ? "" : event.endpoint;
+}
+
 const POLICY_WORDS = { undone: "policy as in the file again", reloaded: "the reload ended what was changed at run time" };
 
 // What a kind of event says: level and symbol to show it by, a text, and a note.
 const EVENT_WORDS = {
-  state_change: (e) => ({ ...stateOf(e.to), text: lower(e.from) + " → " + lower(e.to) + (e.cause ? ", " + causeOf(e.cause) : ""), note: [e.endpoint, plain(e.text || "")].filter(Boolean).join(" · ") }),
+  state_change: (e) => ({ ...stateOf(e.to), text: lower(e.from) + " → " + lower(e.to) + (e.cause ? ", " + causeOf(e.cause) : ""), note: [endpointOf(e), plain(e.text || "")].filter(Boolean).join(" · ") }),
   manual: (e) => ({ level: "hand", symbol: "hand", text: (e.to || "").replace(/-/g, " ") + by(e) + (e.text ? ": " + e.text : ""), note: e.endpoint }),
   outbox: (e) => ({ level: "hand", symbol: "hand", text: "queued write " + (e.to === "drop" ? "dropped" : "retried") + by(e), note: e.text }),
   tier_change: (e) => (e.to === "upstream"

@@ -281,7 +281,7 @@ def test_a_drill_from_beginning_to_end(gateway, server, page):
     page.shows("#drill-banner", "game <i>day</i>")
     cell(page, "name", "drill")
     assert gw.get("/").status == 503
-    page.shows("#drill-list", "1 request hit")
+    page.shows("#drill-list", "1 attempt hit")
     page.click("#drill-list button")
     page.hides("#drill-banner")
     page.shows("#no-drills", "None is under way")
