@@ -9,15 +9,16 @@ PACKAGES_BUILD := gcc meson ninja-build pkg-config libfyaml-dev libjansson-dev l
 PACKAGES_TEST  := clang libclang-rt-14-dev clang-format clang-tidy llvm python3-pytest python3-pytest-xdist \
                   python3-httpx python3-h11 python3-websockets python3-yaml prometheus nginx-light haproxy curl \
                   chromium cmake g++ groff spin libuv1-dev libcurl4-openssl-dev \
-                  postgresql redis-server python3-psycopg2 python3-jsonschema systemd tmux \
+                  postgresql redis-server python3-redis python3-psycopg2 python3-pymongo python3-jsonschema systemd tmux \
                   golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev lintian
 # A nodejs from elsewhere brings its npm along, and Debian's would not go with it.
 PACKAGES_NODE  := $(shell command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm)
 PACKAGES_DEB   := dpkg-dev debhelper
 PACKAGES_STORE := postgresql python3-psycopg2
+PACKAGES_BLOG  := python3-pymongo
 PYTEST  := /usr/bin/python3 -m pytest
 
-.PHONY: all run example-store example-ecommerce-ai example-ecommerce-ai-postgres test bench \
+.PHONY: all run example-blog-qa example-store example-ecommerce-ai example-ecommerce-ai-postgres test bench \
         bench-faults soak docs deb install uninstall clean help format lint deps deps-test
 
 all: deps
@@ -29,6 +30,7 @@ help:
 	@echo "make example-store                  a whole system to break: payments, e-mails, PostgreSQL, rates"
 	@echo "make example-ecommerce-ai           another: a shop's seven AI services, and what stands in for them"
 	@echo "make example-ecommerce-ai-postgres  the same on PostgreSQL"
+	@echo "make example-blog-qa                readers ask, a model answers: five things that fail, one of them a database"
 	@echo "make test                           every test suite, also under sanitizers; ends with the counts"
 	@echo "make bench                          speed: of the engine, and as ratios to HAProxy and nginx in the same run"
 	@echo "make bench-faults                   what happens to clients while an upstream is killed, hung, slow …"
@@ -56,6 +58,10 @@ example-ecommerce-ai: all
 example-ecommerce-ai-postgres: all
 	@scripts/install-packages postgresql
 	@exec examples/ecommerce-ai/run --postgres
+
+example-blog-qa: all
+	@scripts/install-packages $(PACKAGES_BLOG)
+	@exec examples/blog-qa/run
 
 test: deps-test
 	@scripts/test
