@@ -177,6 +177,27 @@ static void take_drills(struct top_data *d, const json_t *list) {
     }
 }
 
+/* ---- an emergency ---------------------------------------------------------------------- */
+
+static void take_emergency(struct top_data *d, const json_t *j) {
+    const json_t *actions = json_object_get(j, "actions");
+    char since[9];
+    size_t i, used;
+    json_t *action;
+    d->emergency[0] = '\0';
+    if (!truth_of(j, "active"))
+        return;
+    local_time(since, text_of(j, "since"));
+    snprintf(d->emergency, sizeof d->emergency, "emergency since %s: %s", since,
+             json_array_size(actions) ? "" : "nothing is switched off");
+    json_array_foreach(actions, i, action) {
+        const char *word = json_string_value(action);
+        used = strlen(d->emergency);
+        snprintf(d->emergency + used, sizeof d->emergency - used, "%s%s", i ? ", " : "",
+                 word ? word : "?");
+    }
+}
+
 /* ---- events ---------------------------------------------------------------------------- */
 
 /* "http://10.0.0.7 open to half_open, probe_due: a text (ada)" */
@@ -236,6 +257,7 @@ bool top_data_follow(struct top_data *d, const struct top_round *r) {
     d->uptime_s = number_of(system, "uptime_seconds", -1);
     d->draining = truth_of(system, "draining");
     d->working = (uint32_t)count_of(json_object_get(details, "count"), "working");
+    take_emergency(d, json_object_get(details, "emergency"));
     take_drills(d, json_object_get(details, "drills"));
     take_recent(d, r->answers[TOP_RECENT]);
     d->known = true;

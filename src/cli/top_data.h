@@ -40,6 +40,7 @@ struct top_data {
     char version[24];
     double uptime_s; /* below 0: unknown */
     bool draining;
+    char emergency[160]; /* what is being done; "": there is none */
     uint32_t service_count, working;
     struct top_service *services; /* as the configuration orders them */
     uint32_t drill_count;

@@ -93,6 +93,11 @@ static unsigned draw_banners(struct paint *p, const struct top_view *v, const st
         paint_end_line(p);
         lines++;
     }
+    if (*d->emergency) {
+        paint_text(p, COLOUR_RED, d->emergency);
+        paint_end_line(p);
+        lines++;
+    }
     for (uint32_t i = 0; i < d->drill_count; i++, lines++) {
         paint_format(p, COLOUR_YELLOW, "drill: %s", d->drills[i].text);
         paint_end_line(p);

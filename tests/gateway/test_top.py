@@ -46,7 +46,8 @@ def line_of(screen, name):
 
 
 def test_it_shows_what_happens_as_it_happens(start):
-    gw, admin = start(fallback=[{"static": {"status": 200, "text": "hi"}}])
+    gw, admin = start(fallback=[{"static": {"status": 200, "text": "hi"}}],
+                      resilience={"emergency": {"criticals": 1, "read_only": True, "hold": "1s"}})
     gw.get()
     with top(gw) as terminal:
         shown = terminal.wait("3 of 3 services work", "HEALTHY", address_of(gw), "q quit")
@@ -64,6 +65,10 @@ def test_it_shows_what_happens_as_it_happens(start):
         terminal.wait("drill: other: abort for 12.5%", "game day")
         admin.command("reset")
         terminal.wait("3 of 3 services work", "> mail", gone=["  web: by"])
+        admin.command("force-open", "mail")  # which is critical
+        terminal.wait("EMERGENCY", "emergency since ", ": read_only")
+        admin.command("reset", "mail")
+        terminal.wait("HEALTHY", gone=["emergency since "])
         terminal.keys("q")
         terminal.wait("exit code 0.")
         assert terminal.is_restored()
