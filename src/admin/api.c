@@ -130,6 +130,19 @@ const struct route api_routes[] = {
     {HTTP_DELETE, "/api/v1/services/{name}/patch", ACCESS_CHANGE, handle_unpatch_service,
      "Takes back all that was changed at run time: the file holds again. Body: `{reason, author}`.",
      NULL},
+    {HTTP_GET, "/api/v1/services/{name}/shadow", ACCESS_READ, handle_shadow,
+     "The service's breaker and its shadow side by side: `{service, enabled, begun_at, breaker, "
+     "differences: [{key, live, shadow}], agrees, would_have_opened, would_have_refused, "
+     "would_have_admitted, disagreements: {calls, times, ms}, live, shadow, endpoints}`. Counts "
+     "are since `begun_at`.",
+     NULL},
+    {HTTP_PUT, "/api/v1/services/{name}/shadow", ACCESS_CHANGE, handle_shadow_set,
+     "Puts a shadow beside the service's breaker, or another in its place, until the next reload. "
+     "Body: `{breaker: {…}, reason, author}`; what `breaker` does not name is as in the live one. "
+     "The comparison begins anew. 422, 412 and `?dry_run=1` as with `PATCH`.",
+     NULL},
+    {HTTP_DELETE, "/api/v1/services/{name}/shadow", ACCESS_CHANGE, handle_shadow_end,
+     "Takes the shadow away, until the next reload. Body: `{reason, author}`.", NULL},
 
     {HTTP_GET, "/api/v1/drills", ACCESS_READ, handle_drills,
      "The drills that are on: `{drills: [{id, service, endpoint, kind, delay_ms, status, percent, "

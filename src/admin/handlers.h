@@ -51,6 +51,11 @@ void drills_write_member(struct json_out *, const struct moment *, struct admin 
 void handle_patch_service(struct request *, struct response *);
 void handle_unpatch_service(struct request *, struct response *);
 
+/* shadow_api.c */
+void handle_shadow(struct request *, struct response *);
+void handle_shadow_set(struct request *, struct response *);
+void handle_shadow_end(struct request *, struct response *);
+
 /* config_api.c */
 void handle_config(struct request *, struct response *);
 void handle_reload(struct request *, struct response *);

@@ -24,7 +24,7 @@ static bool take_body(struct policy_change *c, struct patch_body *body) {
     char memory[512];
     struct buf wrong;
     buf_init_fixed(&wrong, memory, sizeof memory);
-    if (!patch_body_read(c->request->body, "", body, &wrong)) {
+    if (!patch_body_read(c->request->body, body, &wrong)) {
         problem(c->answer, 400, "bad_body", "%s", buf_cstr(&wrong));
         return false;
     }

@@ -112,17 +112,37 @@ static bool take_word(json_t *root, const char *key, size_t max, char *to, struc
     return true;
 }
 
-bool patch_body_read(struct bytes text, const char *prefix, struct patch_body *b,
-                     struct buf *wrong) {
+/* The object without author and reason; NULL: something is wrong. */
+static json_t *open_body(struct bytes text, struct patch_body *b, struct buf *wrong) {
     json_error_t error = {.text = ""};
     *b = (struct patch_body){.count = 0};
     json_t *root = json_loadb(text.len ? text.at : "", text.len, JSON_REJECT_DUPLICATES, &error);
-    bool ok = json_is_object(root);
-    if (!ok)
+    if (!json_is_object(root)) {
         buf_printf(wrong, "the body is not a JSON object%s%s", *error.text ? ": " : "", error.text);
-    ok = ok && take_word(root, "author", BODY_AUTHOR_MAX, b->author, wrong) &&
-         take_word(root, "reason", BODY_REASON_MAX, b->reason, wrong) &&
-         take_object(b, root, prefix, 0, wrong);
+    } else if (take_word(root, "author", BODY_AUTHOR_MAX, b->author, wrong) &&
+               take_word(root, "reason", BODY_REASON_MAX, b->reason, wrong)) {
+        return root;
+    }
+    json_decref(root);
+    return NULL;
+}
+
+bool patch_body_read(struct bytes text, struct patch_body *b, struct buf *wrong) {
+    json_t *root = open_body(text, b, wrong);
+    bool ok = root && take_object(b, root, "", 0, wrong);
+    json_decref(root);
+    return ok;
+}
+
+bool patch_body_read_whole(struct bytes text, const char *key, const char *needed,
+                           struct patch_body *b, struct buf *wrong) {
+    json_t *root = open_body(text, b, wrong);
+    bool ok = root != NULL;
+    if (ok && !json_is_object(json_object_get(root, needed))) {
+        buf_printf(wrong, "the body has no object \"%s\"", needed);
+        ok = false;
+    }
+    ok = ok && add(b, key, root, wrong);
     json_decref(root);
     return ok;
 }

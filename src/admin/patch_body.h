@@ -28,9 +28,12 @@ struct patch_body {
     struct patch_member members[PATCH_BODY_KEYS_MAX];
 };
 
-/* Every key stands below `prefix` ("shadow"; "": none). False, with a sentence
- * about what is wrong. To be freed in any case. */
-bool patch_body_read(struct bytes, const char *prefix, struct patch_body *, struct buf *wrong);
+/* False, with a sentence about what is wrong. To be freed in any case. */
+bool patch_body_read(struct bytes, struct patch_body *, struct buf *wrong);
+/* The same for a body that is to be, but for author and reason, the whole value of one
+ * key; it must have `needed` in it. */
+bool patch_body_read_whole(struct bytes, const char *key, const char *needed, struct patch_body *,
+                           struct buf *wrong);
 void patch_body_free(struct patch_body *);
 
 #endif

@@ -2,6 +2,7 @@
 #include "admin/service_json.h"
 
 #include "admin/breaker_json.h"
+#include "admin/shadow_json.h"
 #include "base/rfc3339.h"
 #include "config/print.h"
 #include "gateway/manager.h"
@@ -156,6 +157,7 @@ void service_write_members(struct json_out *j, const struct moment *m, struct ad
     write_queue(j, s);
     json_key(j, "breaker");
     breaker_write_json(j, m, a, s);
+    shadow_write_summary(j, m, s);
     if (details) {
         json_key_object(j, "policy");
         print_scope(j, "services.*", o);

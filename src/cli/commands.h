@@ -26,6 +26,7 @@ int command_disable(int argc, char **argv);
 int command_reset(int argc, char **argv);
 int command_recover(int argc, char **argv);
 int command_set(int argc, char **argv);
+int command_shadow(int argc, char **argv);
 int command_outbox(int argc, char **argv);
 int command_drill(int argc, char **argv);
 int command_reload(int argc, char **argv);
@@ -38,9 +39,9 @@ int command_reference(int argc, char **argv);
 int command_help(int argc, char **argv);
 
 extern const struct command page_run, page_check, page_demo, page_status, page_top, page_history,
-    page_open, page_close, page_disable, page_reset, page_recover, page_set, page_outbox,
-    page_drill, page_reload, page_upgrade, page_drain, page_mock, page_explain, page_version,
-    page_reference, page_help;
+    page_open, page_close, page_disable, page_reset, page_recover, page_set, page_shadow,
+    page_outbox, page_drill, page_reload, page_upgrade, page_drain, page_mock, page_explain,
+    page_version, page_reference, page_help;
 
 /* All of them, in the order of the help; ends with NULL. */
 extern const struct command *const commands[];

@@ -114,13 +114,13 @@ static void write_attempts(const struct explanation *e, struct json_out *j) {
     json_object_end(j);
 }
 
-static void write_breaker(const struct explanation *e, struct json_out *j) {
-    const struct swg_breaker_options *b = &e->service->policy.breaker;
-    if (e->service->policy.no_breaker) {
-        json_key_null(j, "breaker");
+static void write_rules(const char *key, const struct swg_breaker_options *b, bool on,
+                        struct json_out *j) {
+    if (!on) {
+        json_key_null(j, key);
         return;
     }
-    json_key_object(j, "breaker");
+    json_key_object(j, key);
     json_key_uint(j, "consecutive", b->consecutive);
     json_key_uint(j, "failures", b->failures);
     json_key_uint(j, "failure_percent", b->failure_percent);
@@ -136,6 +136,12 @@ static void write_breaker(const struct explanation *e, struct json_out *j) {
     json_key_uint(j, "half_open", b->probes);
     json_key_uint(j, "close_after", b->close_after);
     json_object_end(j);
+}
+
+static void write_breaker(const struct explanation *e, struct json_out *j) {
+    const struct swg_policy_options *p = &e->service->policy;
+    write_rules("breaker", &p->breaker, !p->no_breaker, j);
+    write_rules("shadow", &p->shadow.breaker, p->shadow.enabled, j);
 }
 
 static void write_tier(const struct explanation *e, uint32_t i, struct json_out *j) {

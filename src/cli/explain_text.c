@@ -276,6 +276,15 @@ static void write_rules(const struct swg_breaker_options *b, FILE *to) {
         fprintf(to, " (once there are %u)", b->calls_min);
 }
 
+static void write_shadow(const struct swg_shadow_options *s, FILE *to) {
+    if (!s->enabled)
+        return;
+    label(to, "");
+    fputs("beside it a shadow, which decides nothing: opens at ", to);
+    write_rules(&s->breaker, to);
+    fputc('\n', to);
+}
+
 static void write_breaker(const struct explanation *e, FILE *to) {
     const struct swg_policy_options *p = &e->service->policy;
     const struct swg_breaker_options *b = &p->breaker;
@@ -292,6 +301,7 @@ static void write_breaker(const struct explanation *e, FILE *to) {
             "then open for %s, doubled each time up to %s; tried by %u at once, closed after "
             "%u in a row that succeed\n",
             D(b->open_ns), D(b->open_max_ns), b->probes, b->close_after);
+    write_shadow(&p->shadow, to);
 }
 
 /* ---- the fallback chain

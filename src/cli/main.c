@@ -9,10 +9,10 @@
 #include "config/suggest.h"
 
 const struct command *const commands[] = {
-    &page_run,     &page_check,   &page_explain,   &page_demo,  &page_mock,    &page_status,
-    &page_top,     &page_history, &page_open,      &page_close, &page_disable, &page_reset,
-    &page_recover, &page_set,     &page_outbox,    &page_drill, &page_reload,  &page_upgrade,
-    &page_drain,   &page_version, &page_reference, &page_help,  NULL,
+    &page_run,     &page_check,   &page_explain, &page_demo,      &page_mock,    &page_status,
+    &page_top,     &page_history, &page_open,    &page_close,     &page_disable, &page_reset,
+    &page_recover, &page_set,     &page_shadow,  &page_outbox,    &page_drill,   &page_reload,
+    &page_upgrade, &page_drain,   &page_version, &page_reference, &page_help,    NULL,
 };
 
 /* run.c is the process itself; what is said about it stands here. */

@@ -241,6 +241,28 @@ static void print_queues(const struct json_in *in, const char *name) {
     }
 }
 
+/* Beside the figures of the breaker that decides: what another would have done. */
+static void print_shadows(const struct node *root, const char *name) {
+    bool first = true;
+    for (const struct node_entry *e = items(root, "services"); e; e = e->next) {
+        const struct node *shadow = json_in_get(e->value, "shadow");
+        const char *service = json_in_text_or(e->value, "name", "?");
+        char age[32];
+        if (!shadow || (name && strcmp(name, service) != 0))
+            continue;
+        fputs(first ? "\nshadow: " : "shadow: ", stdout);
+        terminal_text(stdout, service);
+        printf(": ");
+        terminal_text(stdout, json_in_text_or(shadow, "state", "?"));
+        printf("%s; for %s, would have opened %.0f times and refused %.0f calls\n",
+               json_in_true(shadow, "agrees") ? "" : ", unlike the breaker",
+               write_age(age, seconds_since(json_in_text(shadow, "begun_at"))),
+               json_in_number(shadow, "would_have_opened", 0),
+               json_in_number(shadow, "would_have_refused", 0));
+        first = false;
+    }
+}
+
 static int print_table(struct admin_client *client, const char *name) {
     static const char *const headings[] = {"SERVICE", "STATE",   "SINCE", ">CALLS", ">FAILED",
                                            ">SLOW",   "ANSWERS", "",      NULL};
@@ -266,6 +288,7 @@ static int print_table(struct admin_client *client, const char *name) {
         table_write(&t, stdout);
     else if (name)
         fprintf(stderr, "switchgear status: there is no service \"%s\"\n", name);
+    print_shadows(services.root, name);
     table_free(&t);
     json_in_free(&services);
     if (admin_client_read(client, "/api/v1/outbox/summary", 503, &services) == 0) {

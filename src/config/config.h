@@ -49,6 +49,9 @@ uint32_t config_write_policy_diff(const struct service_options *before,
                                   const struct service_options *after, struct json_out *,
                                   struct buf *words);
 
+/* One object {key, live, shadow} for each key in which the shadow's breaker differs. */
+void config_write_shadow_diff(const struct service_options *, struct json_out *);
+
 /* The names of directives that differ and take effect only at the next start,
  * comma-separated; nothing where a reload brings everything into force. */
 void config_write_restart_keys(const struct gateway_options *old, const struct gateway_options *new,

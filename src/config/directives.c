@@ -18,6 +18,7 @@
 #define TOP(field)         FIELD(gateway_options, field)
 #define LISTEN(field)      FIELD(listen_options, field)
 #define SERVICE(field)     FIELD(service_options, field)
+#define SHADOW(field)      SERVICE(policy.shadow.breaker.field)
 #define ENDPOINT(field)    FIELD(endpoint_options, field)
 #define TIER(field)        FIELD(tier_options, field)
 #define DATABASE(field)    FIELD(database_options, field)
@@ -105,6 +106,7 @@ const struct directive directives[] = {
 #include "config/rows/trace.inc"
 #include "config/rows/databases.inc"
 #include "config/rows/services.inc"
+#include "config/rows/shadow.inc"
 #include "config/rows/fallback.inc"
 #include "config/rows/routes.inc"
 };

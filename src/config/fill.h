@@ -30,7 +30,8 @@ struct draft {
     const struct node *endpoint_at[SWG_ENDPOINTS_MAX];
     const struct node *tier_at[SWG_TIERS_MAX];
     const struct node *const *depends_at;
-    bool wanted; /* a route, a tier or another service leads to it */
+    const struct node *shadow_at; /* NULL: none */
+    bool wanted;                  /* a route, a tier or another service leads to it */
 };
 
 enum { FILL_PATH_MAX = 160, SERVICES_MAX = 1000, OPTIONS_BYTES_MAX = 64 << 20 };
@@ -115,6 +116,12 @@ void finish_health(struct fill *, struct draft *);
 /* Its query on that database; `at` is where it was written. */
 void finish_health_query(struct fill *, const struct node *at, struct health_options *,
                          const struct database_options *);
+/* What it does not name it has from the live breaker, which is filled. */
+void fill_shadow(struct fill *, struct draft *);
+/* Where `policy` names a trip rule of its breaker, in `scope`, the inherited ones go. */
+void fill_trip_rules(const struct node *policy, const char *scope, struct draft *);
+/* What follows from all keys of a breaker in `scope`. */
+void finish_breaker(struct fill *, struct draft *, const char *scope, struct swg_breaker_options *);
 /* A sql tier, after its keys. */
 void finish_sql(struct fill *, const struct node *, struct tier_options *);
 

@@ -17,7 +17,7 @@ static bool is_value(const struct directive *d) {
 }
 
 static bool is_switch(const struct directive *d) {
-    return d->type == &type_switched || d->type == &type_unless;
+    return d->type == &type_switched || d->type == &type_unless || d->type == &type_shadow;
 }
 
 /* {"key": value}; of a switch "on" or "off". */
@@ -92,4 +92,31 @@ uint32_t config_write_policy_diff(const struct service_options *before,
             count += compare(&directives[i], before, after, out, words);
     }
     return count;
+}
+
+void config_write_shadow_diff(const struct service_options *s, struct json_out *out) {
+    static const char scope[] = "services.*.shadow.breaker";
+    for (uint32_t i = 0; i < directive_count; i++) {
+        const struct directive *shadow = &directives[i];
+        if (!directive_in(shadow, scope))
+            continue;
+        const char *key = directive_key(shadow);
+        const struct directive *live = directive_find("services.*.breaker", bytes_of(key));
+        struct buf a, b;
+        buf_init(&a, VALUE_MAX);
+        buf_init(&b, VALUE_MAX);
+        print_value(&a, live, s, "v");
+        print_value(&b, shadow, s, "v");
+        if (!bytes_equal(buf_view(&a), buf_view(&b))) {
+            json_object(out);
+            json_key_string(out, "key", key);
+            json_key(out, "live");
+            json_raw(out, buf_view(&a));
+            json_key(out, "shadow");
+            json_raw(out, buf_view(&b));
+            json_object_end(out);
+        }
+        buf_free(&a);
+        buf_free(&b);
+    }
 }

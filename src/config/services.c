@@ -16,9 +16,7 @@ enum { SERVICE_NAME_MAX = 64, DEPENDS_MAX = 64 };
 
 static void fill_policy(struct fill *, const struct node *, struct draft *);
 static void fill_service(struct fill *, const struct node_entry *, struct draft *);
-static void replace_trip_rules(const struct node *policy, struct draft *);
 static void finish(struct fill *, struct draft *);
-static void finish_breaker(struct fill *, struct draft *);
 static void finish_rate(struct fill *, struct draft *);
 static struct swg_tier_options tier_policy(const struct tier_options *o) {
     struct swg_tier_options t = {.share_percent = o->share_percent, .floor_ns = o->floor_ns};
@@ -42,7 +40,6 @@ static struct swg_tier_options tier_policy(const struct tier_options *o) {
 static void finish_lists(struct fill *, struct draft *);
 static const char *finish_message(struct fill *, const char *message, const char *name);
 static void finish_tiers(struct fill *, struct service_options *);
-static bool own(const struct fill *, const struct draft *, const char *path);
 
 /* ---- the blocks -------------------------------------------------------- */
 
@@ -123,7 +120,7 @@ static void fill_service(struct fill *f, const struct node_entry *e, struct draf
 
 static void fill_policy(struct fill *f, const struct node *n, struct draft *draft) {
     f->named = &draft->named;
-    replace_trip_rules(n, draft);
+    fill_trip_rules(n, "services.*.breaker", draft);
     fill_map(f, "services.*", n, &draft->options);
 }
 
@@ -138,17 +135,20 @@ bool name_is_good(struct bytes name) {
     return name.len > 0 && name.len <= SERVICE_NAME_MAX;
 }
 
-static void replace_trip_rules(const struct node *policy, struct draft *draft) {
+static const struct directive *key_of(const char *scope, const char *key) {
+    char path[FILL_PATH_MAX];
+    snprintf(path, sizeof path, "%s.%s", scope, key);
+    return directive_at(path);
+}
+
+void fill_trip_rules(const struct node *policy, const char *scope, struct draft *draft) {
     static const char *const rules[] = {"consecutive", "failures", "failure_rate", "slow_rate"};
-    static const char *const paths[] = {
-        "services.*.breaker.consecutive", "services.*.breaker.failures",
-        "services.*.breaker.failure_rate", "services.*.breaker.slow_rate"};
     const struct node *breaker = node_get(policy, "breaker");
     bool named = false;
     for (int i = 0; i < 4; i++)
         named = named || (breaker && node_get(breaker, rules[i]));
     for (int i = 0; named && i < 4; i++) {
-        const struct directive *d = directive_at(paths[i]);
+        const struct directive *d = key_of(scope, rules[i]);
         field_set(d, &draft->options, 0);
         draft->named.at[directive_index(d)] = NULL;
     }
@@ -323,7 +323,8 @@ const struct directive_type type_depends = {"list of services, or of {service, s
 
 static void finish(struct fill *f, struct draft *draft) {
     struct service_options *s = &draft->options;
-    finish_breaker(f, draft);
+    finish_breaker(f, draft, "services.*.breaker", &s->policy.breaker);
+    fill_shadow(f, draft);
     finish_rate(f, draft);
     finish_lists(f, draft);
     finish_health(f, draft);
@@ -336,27 +337,34 @@ static void finish(struct fill *f, struct draft *draft) {
     finish_tiers(f, s);
 }
 
-/* Named in the service itself, not only inherited. */
-static bool own(const struct fill *f, const struct draft *draft, const char *path) {
-    const struct node *at = named_at(&draft->named, path);
-    return at && at != named_at(&f->base.named, path);
+/* Where a key of the breaker was named; NULL: nowhere. */
+static const struct node *named_in(const struct named *named, const char *scope, const char *key) {
+    return named->at[directive_index(key_of(scope, key))];
 }
 
-static void finish_breaker(struct fill *f, struct draft *draft) {
-    static const char open_max[] = "services.*.breaker.open_max";
-    struct swg_breaker_options *b = &draft->options.policy.breaker;
-    if (b->open_max_ns < b->open_ns) {
-        bool mine = named_at(&draft->named, open_max) &&
-                    (own(f, draft, open_max) || !own(f, draft, "services.*.breaker.open"));
-        if (mine)
-            report_error(f->report, named_at(&draft->named, open_max),
-                         "at least the first open time", NULL,
-                         "%s.breaker.open_max is less than breaker.open", f->path);
-        b->open_max_ns = b->open_ns;
-    }
+/* Named in the service itself, not only inherited. */
+static bool own(const struct fill *f, const struct draft *draft, const char *scope,
+                const char *key) {
+    const struct node *at = named_in(&draft->named, scope, key);
+    return at && at != named_in(&f->base.named, scope, key);
+}
+
+static void finish_open(struct fill *f, struct draft *draft, const char *scope,
+                        struct swg_breaker_options *b) {
+    const struct node *at = named_in(&draft->named, scope, "open_max");
+    if (b->open_max_ns >= b->open_ns)
+        return;
+    if (at && (own(f, draft, scope, "open_max") || !own(f, draft, scope, "open")))
+        report_error(f->report, at, "at least the first open time", NULL,
+                     "%s.breaker.open_max is less than breaker.open", f->path);
+    b->open_max_ns = b->open_ns;
+}
+
+static void finish_window(struct fill *f, struct draft *draft, const char *scope,
+                          struct swg_breaker_options *b) {
     if (b->window_calls && b->calls_min > b->window_calls) {
-        if (own(f, draft, "services.*.breaker.min_calls"))
-            report_warning(f->report, named_at(&draft->named, "services.*.breaker.min_calls"),
+        if (own(f, draft, scope, "min_calls"))
+            report_warning(f->report, named_in(&draft->named, scope, "min_calls"),
                            "at most as many as the window holds",
                            "%s.breaker.min_calls is %u, but the window holds only %u calls; rates "
                            "are judged when it is full",
@@ -364,12 +372,18 @@ static void finish_breaker(struct fill *f, struct draft *draft) {
         b->calls_min = b->window_calls;
     }
     if (b->window_calls && b->failures > b->window_calls)
-        report_error(f->report, named_at(&draft->named, "services.*.breaker.failures"),
+        report_error(f->report, named_in(&draft->named, scope, "failures"),
                      "at most as many as the window holds", NULL,
                      "%s.breaker.failures is %u, but the window holds only %u calls", f->path,
                      b->failures, b->window_calls);
+}
+
+void finish_breaker(struct fill *f, struct draft *draft, const char *scope,
+                    struct swg_breaker_options *b) {
+    finish_open(f, draft, scope, b);
+    finish_window(f, draft, scope, b);
     if (b->slow_percent && b->slow_call_ns == SWG_OFF)
-        report_error(f->report, named_at(&draft->named, "services.*.breaker.slow_rate"),
+        report_error(f->report, named_in(&draft->named, scope, "slow_rate"),
                      "slow_call to tell from when on a call is slow", NULL,
                      "%s.breaker.slow_rate cannot be judged with slow_call: off", f->path);
 }

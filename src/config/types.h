@@ -39,6 +39,9 @@ extern const struct directive_type type_collector, type_sample, type_trace_heade
 extern const struct directive_type type_defaults, type_services, type_endpoints, type_url;
 extern const struct directive_type type_depends;
 
+/* ---- shadow.c ------------------------------------------------------------ */
+extern const struct directive_type type_shadow;
+
 /* ---- health.c ------------------------------------------------------------- */
 extern const struct directive_type type_statuses;                           /* uint64_t[10] */
 extern const struct directive_type type_health_database, type_health_query; /* health_options */

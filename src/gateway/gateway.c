@@ -17,6 +17,7 @@
 #include "gateway/manager.h"
 #include "gateway/metrics.h"
 #include "gateway/pass_on.h"
+#include "gateway/policy_history.h"
 #include "gateway/queue.h"
 #include "gateway/stores.h"
 #include "gateway/worker.h"
@@ -322,9 +323,15 @@ static void on_breaker(void *arg, const char *endpoint, const struct swg_breaker
     manager_wake(service_metrics_gateway(s)->manager);
 }
 
+static void on_shadow(void *arg, const char *endpoint, const struct swg_breaker_event *e) {
+    struct service_metrics *s = arg;
+    history_shadow_changed(service_metrics_gateway(s), service_metrics_name(s), endpoint, e);
+}
+
 void gateway_listen(struct gateway *g, struct swg_policy *policy, struct service_metrics *metrics) {
     (void)g;
     swg_policy_listen(policy, on_breaker, metrics);
+    swg_policy_listen_shadow(policy, on_shadow, metrics);
 }
 
 static void command_breaker(struct swg_breaker *b, const struct gateway_command *c,

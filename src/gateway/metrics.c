@@ -72,6 +72,15 @@ enum { TIERS_MAX = 32, STATUSES = 600 };
       "Attempts that the service answered with 429.", SERVICE)                                     \
     X(REJECTIONS, COUNTER, "circuit_breaker_rejections_total", NULL,                               \
       "Calls refused without an attempt.", SERVICE, REASON)                                        \
+    X(SHADOW_STATE, GAUGE, "circuit_breaker_shadow_state", NULL,                                   \
+      "State that the shadow of the service's breaker is in: 0 closed, 1 open, 2 half-open.",      \
+      SERVICE)                                                                                     \
+    X(SHADOW_OPENED, COUNTER, "circuit_breaker_shadow_opened_total", NULL,                         \
+      "Times that the shadow of an endpoint's breaker would have opened.", SERVICE)                \
+    X(SHADOW_REJECTIONS, COUNTER, "circuit_breaker_shadow_rejections_total", NULL,                 \
+      "Calls that went through and that the shadow would have refused.", SERVICE)                  \
+    X(SHADOW_DISAGREEMENTS, COUNTER, "circuit_breaker_shadow_disagreements_total", NULL,           \
+      "Calls of which the breaker and its shadow decided differently, either way.", SERVICE)       \
     X(TRIED, COUNTER, "fallback_tried_total", NULL, "Times a fallback tier was asked.", SERVICE,   \
       TIER)                                                                                        \
     X(ANSWERED, COUNTER, "fallback_answered_total", NULL, "Times a fallback tier answered.",       \
@@ -524,6 +533,21 @@ static void emit_breaker(struct collector *c, const char *name, struct swg_polic
         emit(c, FAMILY_LIMIT, (const char *[]){name}, stats.bulkhead.concurrent);
 }
 
+/* A counter stays when the shadow goes: it may come back. */
+static void emit_shadow(struct collector *c, const char *name, const struct swg_policy *policy,
+                        uint64_t now_ns) {
+    struct swg_shadow_stats s;
+    swg_policy_read_shadow(policy, SWG_ALL_ENDPOINTS, &s, now_ns);
+    if (!s.begun_ns)
+        return;
+    if (s.enabled)
+        emit(c, FAMILY_SHADOW_STATE, (const char *[]){name}, s.shadow.now.state);
+    emit(c, FAMILY_SHADOW_OPENED, (const char *[]){name}, s.opened_total);
+    emit(c, FAMILY_SHADOW_REJECTIONS, (const char *[]){name}, s.would_refuse_total);
+    emit(c, FAMILY_SHADOW_DISAGREEMENTS, (const char *[]){name},
+         s.would_refuse_total + s.would_admit_total);
+}
+
 static void emit_endpoints(struct collector *c, const struct service *s, uint64_t now_ns) {
     for (uint32_t i = 0; i < swg_policy_endpoint_count(s->policy); i++) {
         struct swg_breaker_stats stats;
@@ -575,6 +599,7 @@ static void emit_database(struct collector *c, const struct database *db, uint64
 static void emit_service(struct collector *c, struct service *s, uint64_t now_ns) {
     const char *name = s->options->name;
     emit_breaker(c, name, s->policy, now_ns);
+    emit_shadow(c, name, s->policy, now_ns);
     emit_endpoints(c, s, now_ns);
     if (s->options->health.enabled && c->all->gateway->health)
         emit_checks(c, s);

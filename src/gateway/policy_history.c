@@ -86,3 +86,36 @@ void history_patches_ended(struct gateway *g, const struct gateway_options *o, c
         tell_ended(g, o->patches[i].service, author, buf_cstr(&text));
     }
 }
+
+static void describe(char *text, size_t size, const struct swg_breaker_event *e) {
+    if (e->to == SWG_OPEN)
+        snprintf(text, size, "would have opened: %u of %u calls failed, %u slow", e->bad_calls,
+                 e->calls, e->slow_calls);
+    else
+        snprintf(text, size, "would have %s",
+                 e->to == SWG_HALF_OPEN ? "tried the service" : "closed");
+}
+
+void history_shadow_changed(struct gateway *g, const char *service, const char *endpoint,
+                            const struct swg_breaker_event *e) {
+    char text[128];
+    describe(text, sizeof text, e);
+    events_add(g->events, &(struct event_info){.unix_ms = unix_ms(),
+                                               .kind = "shadow",
+                                               .service = service,
+                                               .endpoint = endpoint,
+                                               .from = swg_breaker_state_word(e->from),
+                                               .to = swg_breaker_state_word(e->to),
+                                               .cause = e->cause,
+                                               .text = text});
+    struct log_line line;
+    if (!log_begin(&line, LOG_INFO, "shadow breaker changed"))
+        return;
+    log_str(&line, "service", service);
+    log_str(&line, "endpoint", endpoint);
+    log_str(&line, "from", swg_breaker_state_word(e->from));
+    log_str(&line, "to", swg_breaker_state_word(e->to));
+    log_str(&line, "cause", e->cause);
+    log_str(&line, "detail", text);
+    log_end(&line);
+}

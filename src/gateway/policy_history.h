@@ -19,4 +19,8 @@ void history_policy_changed(struct gateway *, const struct policy_note *);
 /* A reload has ended the changes that these options had. */
 void history_patches_ended(struct gateway *, const struct gateway_options *, const char *author);
 
+/* A shadow breaker has changed its state. Any thread, under no lock. */
+void history_shadow_changed(struct gateway *, const char *service, const char *endpoint,
+                            const struct swg_breaker_event *);
+
 #endif

@@ -60,6 +60,8 @@ static const char *companions(const char *path) {
     if (!strcmp(path, "services.*.fallback[].sql.params"))
         return "fallback: [{sql: {database: 'sqlite:x', public: true, "
                "query: 'SELECT :category, :limit', params: %s}}]";
+    if (!strcmp(path, "services.*.shadow.breaker.open_max"))
+        return "shadow: {breaker: {open: 1ms, open_max: %s}}";
     if (!strcmp(path, "services.*.depends_on[].soft"))
         return "depends_on: [{service: inventory, soft: %s}]";
     if (!strcmp(path, "services.*.endpoints[].weight"))

@@ -569,6 +569,53 @@ static void a_file_that_is_not_there(void **state) {
     assert_non_null(strstr(report.findings[0].what, "too large"));
 }
 
+/* ---- shadows ---- */
+
+static void a_shadow_is_as_the_breaker_but_for_what_it_names(void **state) {
+    load_clean(ONE("shadow: {breaker: {open: 9s, ramp: 0, window: 50}},\n"
+                   "  breaker: {failures: 4, open: 7s, ramp: 3s, jitter: 0%}"));
+    const struct swg_policy_options *p = &service(0)->policy;
+    assert_true(p->shadow.enabled);
+    assert_int_equal(p->shadow.breaker.failures, 4);
+    assert_int_equal(p->shadow.breaker.failure_percent, 0);
+    assert_int_equal(p->shadow.breaker.open_ns, SWG_SECONDS(9));
+    assert_int_equal(p->shadow.breaker.ramp_ns, 0);
+    assert_int_equal(p->shadow.breaker.window_calls, 50);
+    assert_int_equal(p->shadow.breaker.jitter_percent, 101);
+    assert_int_equal(p->breaker.open_ns, SWG_SECONDS(7));
+    load_clean(ONE("shadow: {breaker: {slow_rate: 50%}}, breaker: {failures: 4}"));
+    assert_int_equal(service(0)->policy.shadow.breaker.failures, 0);
+    assert_int_equal(service(0)->policy.shadow.breaker.slow_percent, 50);
+    load_clean(ONE("retry: {max: 1}"));
+    assert_false(service(0)->policy.shadow.enabled);
+}
+
+static void a_shadow_is_inherited_as_a_whole(void **state) {
+    load_clean(
+        "defaults: {shadow: {breaker: {open: 9s}}}\n"
+        "services:\n"
+        "  a: {endpoints: [http://h], breaker: {failures: 3}}\n"
+        "  b: {endpoints: [http://h], shadow: {breaker: {half_open: 7}}}\n"
+        "  c: {endpoints: [http://h], shadow: off}\n"
+        "routes: [{path: /a, service: a}, {path: /b, service: b}, {path: /c, service: c}]\n");
+    assert_int_equal(service(0)->policy.shadow.breaker.open_ns, SWG_SECONDS(9));
+    assert_int_equal(service(0)->policy.shadow.breaker.failures, 3);
+    assert_int_equal(service(1)->policy.shadow.breaker.open_ns, SWG_SECONDS(5));
+    assert_int_equal(service(1)->policy.shadow.breaker.probes, 7);
+    assert_false(service(2)->policy.shadow.enabled);
+}
+
+static void a_shadow_that_cannot_be(void **state) {
+    load_error(ONE("shadow: {}"), "services.s.shadow has no breaker");
+    load_error(ONE("shadow: on"), "services.s.shadow is \"on\"");
+    load_error(ONE("shadow: {breaker: {open: 2m, open_max: 1m}}"),
+               "services.s.shadow.breaker.open_max is less than breaker.open");
+    load_error(ONE("shadow: {breaker: {failures: 9, window: 5}}"),
+               "services.s.shadow.breaker.failures is 9, but the window holds only 5");
+    load_error(ONE("shadow: {breaker: {slow_rate: 9%, slow_call: off}}"), "slow_call: off");
+    load_error(ONE("shadow: {breaker: {brake: 1}}"), "unknown key \"brake\"");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         SCENE(the_smallest_file),
@@ -603,6 +650,9 @@ int main(void) {
         SCENE(what_only_a_restart_changes),
         SCENE(options_are_counted),
         SCENE(a_file_that_is_not_there),
+        SCENE(a_shadow_is_as_the_breaker_but_for_what_it_names),
+        SCENE(a_shadow_is_inherited_as_a_whole),
+        SCENE(a_shadow_that_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
