@@ -10,7 +10,10 @@
 static bool read_collector(struct fill *f, const struct directive *d, const struct node *n,
                            void *base) {
     struct trace_options *o = &((struct gateway_options *)base)->trace;
-    return type_url.read(f, d, n, &o->collector);
+    if (!type_url.read(f, d, n, &o->collector))
+        return false;
+    return o->collector.scheme != SCHEME_TCP ||
+           fill_wrong_but(f, n, "http://host:port or unix:/path", NULL);
 }
 
 static void write_collector(struct json_out *out, const struct directive *d, const char *key,
