@@ -223,9 +223,9 @@ static int stop(struct drill_command *c, const char *id) {
     if (c->json)
         return show(c, &answer);
     if (json_in_read(&in, buf_view(&answer)) && id)
-        printf("%s: stopped after %s hits\n", id, json_in_text_or(in.root, "hits", "0"));
+        printf("%s: stopped after %.0f hits\n", id, json_in_number(in.root, "hits", 0));
     else if (in.root)
-        printf("%s stopped\n", json_in_text_or(in.root, "stopped", "0"));
+        printf("%.0f stopped\n", json_in_number(in.root, "stopped", 0));
     json_in_free(&in);
     buf_free(&answer);
     return EXIT_DONE;

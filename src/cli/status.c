@@ -164,8 +164,9 @@ static void print_drills(const struct node *health, const char *name) {
             continue;
         printf("%sdrill:%s ", terminal_begin(stdout, COLOUR_YELLOW), terminal_end(stdout));
         terminal_text(stdout, service);
-        printf(": %s for %s%% of attempts, until ", json_in_text_or(e->value, "kind", "?"),
-               json_in_text_or(e->value, "percent", "?"));
+        fputs(": ", stdout);
+        terminal_text(stdout, json_in_text_or(e->value, "kind", "?"));
+        printf(" for %.6g%% of attempts, until ", json_in_number(e->value, "percent", 100));
         terminal_text(stdout, json_in_text_or(e->value, "ends_at", "?"));
         fputs(author ? ", by " : "", stdout);
         terminal_text(stdout, author ? author : "");

@@ -297,6 +297,10 @@ static void on_signal(struct loop_signals *s, const struct signalfd_siginfo *inf
     if (number == SIGTSTP) {
         screen_suspend();
         draw(t);
+    } else if (number == SIGCONT) { /* whoever had the terminal meanwhile has changed it */
+        screen_end();
+        screen_begin();
+        draw(t);
     } else if (number == SIGWINCH) {
         screen_forget();
         draw(t);
@@ -307,7 +311,7 @@ static void on_signal(struct loop_signals *s, const struct signalfd_siginfo *inf
 }
 
 static void which_signals(sigset_t *set) {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH};
     sigemptyset(set);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         sigaddset(set, numbers[i]);

@@ -265,3 +265,12 @@ def test_it_can_be_stopped_and_goes_on(start):
         terminal.wait("q quit", "3 of 3 services work")
         terminal.keys("q")
         terminal.wait("ended")
+    with top(gw) as terminal:
+        terminal.wait("q quit")
+        terminal.kill(signal.SIGSTOP)
+        terminal.kill(signal.SIGCONT)
+        terminal.keys("?")
+        terminal.wait("refuse all calls, for some time or until reset")
+        terminal.keys("?", "q")
+        terminal.wait("exit code 0.")
+        assert terminal.is_restored()
