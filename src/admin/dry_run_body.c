@@ -90,7 +90,8 @@ static bool take_body(const json_t *value, struct buf *to) {
 
 static bool take_assume(const json_t *value, enum swg_refusal *to) {
     static const enum swg_refusal known[] = {SWG_REFUSED_OPEN, SWG_REFUSED_READ_ONLY,
-                                             SWG_REFUSED_BULKHEAD_FULL, SWG_REFUSED_RATE_LIMITED};
+                                             SWG_REFUSED_BULKHEAD_FULL, SWG_REFUSED_RATE_LIMITED,
+                                             SWG_REFUSED_EMERGENCY};
     for (size_t i = 0; json_is_string(value) && i < sizeof known / sizeof known[0]; i++) {
         if (!strcmp(json_string_value(value), swg_refusal_word(known[i]))) {
             *to = known[i];
@@ -118,7 +119,8 @@ static bool take(struct dry_run_body *out, const char *key, json_t *value, struc
         return take_body(value, &out->body) || complain(wrong, "body is at most 64 KiB");
     if (!strcmp(key, "assume"))
         return take_assume(value, &out->assume) ||
-               complain(wrong, "assume is open, read_only, bulkhead_full or rate_limited");
+               complain(wrong,
+                        "assume is open, read_only, bulkhead_full, rate_limited or emergency");
     if (!strcmp(key, "ask")) {
         out->ask = json_is_true(value);
         return json_is_boolean(value) || complain(wrong, "ask is true or false");

@@ -162,6 +162,37 @@ static void test_never_longer_than_open_max(void **state) {
     rig_free(&b);
 }
 
+/* What waits for an operator goes on to, however long it was away; and what is told to
+ * come back by itself does. */
+static void test_stays_open(void **state) {
+    struct swg_breaker_options stays = plain;
+    struct rig a, b;
+    (void)state;
+    stays.stay_open = true;
+    rig_make(&a, &stays);
+    rig_feed(&a, "FFF");
+    keep(&a);
+    recall(&b, &stays, SWG_HOURS(10));
+    assert_true(rig_read(&b).open_until_ns == SWG_NEVER);
+    rig_free(&b);
+    recall(&b, &plain, SWG_HOURS(10));
+    assert_true(rig_read(&b).open_until_ns == LATER_NS + SWG_MINUTES(10));
+    rig_free(&b);
+    swg_breaker_probe_now(a.b, a.now_ns); /* he has said so before */
+    keep(&a);
+    recall(&b, &stays, 0);
+    assert_true(rig_read(&b).probe_due);
+    rig_free(&b);
+    rig_free(&a);
+    rig_make(&a, &plain);
+    rig_feed(&a, "FFF");
+    keep(&a);
+    recall(&b, &stays, 0);
+    assert_true(rig_read(&b).open_until_ns == SWG_NEVER);
+    rig_free(&b);
+    rig_free(&a);
+}
+
 static void test_wall_clocks(void **state) {
     struct rig a, b;
     (void)state;
@@ -695,6 +726,7 @@ int main(void) {
         cmocka_unit_test(test_a_young_clock),
         cmocka_unit_test(test_open_for_what_is_left),
         cmocka_unit_test(test_never_longer_than_open_max),
+        cmocka_unit_test(test_stays_open),
         cmocka_unit_test(test_wall_clocks),
         cmocka_unit_test(test_half_open_has_no_probe_out),
         cmocka_unit_test(test_manual_control),

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/random.h"
 #include "config/config.h"
 #include "gateway/manager.h"
 #include "observe/events.h"
@@ -28,6 +29,17 @@ static const char whole[] =
          "  stock: {endpoints: [http://b], critical: true, depends_on: base}\n"
          "  base: {endpoints: [http://c1, http://c2]}\n"
          "  search: {endpoints: [http://d], essential: false}\n";
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+static int allocations_left = -1; /* negative: without limit; 0: the next fails, once */
+
+void *__wrap_calloc(size_t n, size_t size) {
+    if (allocations_left >= 0 && allocations_left-- == 0)
+        return NULL;
+    return __real_calloc(n, size);
+}
 
 struct scene {
     struct metrics *metrics;
@@ -311,7 +323,133 @@ static void an_emergency(void **state) {
     assert_string_equal(last("", "emergency").to, "off");
 }
 
+/* ---- anything, in any order ---- */
+
+enum { TOWN = 12 };
+
+static void write_town(char *text, size_t size, uint64_t *random, bool critical[TOWN]) {
+    int n = snprintf(text, size, "%s",
+                     REST "resilience: {emergency: {read_only: true, hold: 30s},\n"
+                          "  flap: {changes: 3, within: 60s, hold: 40s}}\n"
+                          "services:\n  shop: {endpoints: [http://x]}\n");
+    for (int i = 0; i < TOWN; i++) {
+        critical[i] = random_up_to(random_next(random), 2) == 0;
+        n += snprintf(text + n, size - (size_t)n,
+                      "  s%d: {endpoints: [http://a%d, http://b%d], critical: %s, depends_on: [", i,
+                      i, i, critical[i] ? "true" : "false");
+        for (int d = 0; d < i; d++) {
+            if (random_up_to(random_next(random), 3) == 0)
+                n += snprintf(text + n, size - (size_t)n, "{service: s%d, soft: %s}, ", d,
+                              random_next(random) & 1 ? "true" : "false");
+        }
+        n += snprintf(text + n, size - (size_t)n, "]}\n");
+    }
+}
+
+/* One call, if the breaker lets it through, or an operator's hand. */
+static void disturb(const char *name, uint64_t *random) {
+    uint32_t endpoint = random_next(random) & 1;
+    struct swg_breaker *b = swg_policy_breaker(service(name)->policy, endpoint);
+    struct swg_permit p;
+    now_ns += SWG_MS(1);
+    switch (random_up_to(random_next(random), 3)) {
+    case 0:
+        swg_breaker_reset(b, now_ns);
+        break;
+    default:
+        if (swg_breaker_admit(b, &p, 0, now_ns) == SWG_ADMITTED)
+            swg_breaker_record(b, &p, random_next(random) & 1 ? SWG_SUCCESS : SWG_FAILURE, 0,
+                               now_ns);
+    }
+}
+
+/* What may be said, whatever happened before. */
+static void check_town(const bool critical[TOWN]) {
+    struct manager_summary all;
+    struct manager_reading r;
+    uint32_t down = 0, critical_down = 0;
+    char name[16];
+    manager_read_all(s.gateway->manager, &all);
+    for (int i = 0; i < TOWN; i++) {
+        snprintf(name, sizeof name, "s%d", i);
+        manager_read(s.gateway->manager, service(name), &r);
+        bool shut = swg_policy_state(service(name)->policy, now_ns, NULL) != SWG_CLOSED;
+        assert_true(!shut || r.condition == SWG__DOWN);
+        assert_true((r.condition == SWG__WORKING) == !*r.because);
+        down += r.condition == SWG__DOWN;
+        critical_down += r.condition == SWG__DOWN && critical[i];
+        for (uint32_t d = 0; d < service(name)->options->depends_count; d++) {
+            struct manager_reading on;
+            const struct dependency_options *o = &service(name)->options->depends_on[d];
+            manager_read(s.gateway->manager, service(o->service), &on);
+            assert_true(on.condition != SWG__DOWN || r.condition != SWG__WORKING);
+        }
+    }
+    assert_int_equal(all.count.services - all.count.working, down);
+    assert_int_equal(all.count.critical_down, critical_down);
+    assert_true(!critical_down || all.overall >= SWG__CRITICAL);
+    assert_true((critical_down >= 2) == (all.overall == SWG__EMERGENCY));
+    assert_true(all.overall != SWG__EMERGENCY || all.emergency.on);
+    assert_true(emergency_forbids_writes(s.gateway) == all.emergency.on);
+}
+
+static void whatever_happens(void **state) {
+    (void)state;
+    static char text[16384];
+    uint64_t random = 1;
+    uint32_t met[4] = {0};
+    bool critical[TOWN];
+    write_town(text, sizeof text, &random, critical);
+    begin(text);
+    for (int step = 0; step < 3000; step++) {
+        struct manager_summary all;
+        char name[16];
+        bool calm = step / 200 % 2;
+        snprintf(name, sizeof name, "s%d", (int)random_up_to(random_next(&random), TOWN - 1));
+        if (calm)
+            mend(name);
+        else
+            disturb(name, &random);
+        tick(random_up_to(random_next(&random), calm ? SWG_SECONDS(10) : SWG_SECONDS(1)));
+        check_town(critical);
+        manager_read_all(s.gateway->manager, &all);
+        met[all.overall]++;
+        if (step % 500 == 499) { /* other dependencies, the same services */
+            write_town(text, sizeof text, &random, critical);
+            reload(text);
+            check_town(critical);
+        }
+    }
+    for (int i = 0; i < 4; i++)
+        assert_true(met[i] > 20);
+}
+
 /* ---- reloads ------------------------------------------------------------------------ */
+
+/* Whichever allocation fails: what was known stays, and the next tick goes on. */
+static void without_memory(void **state) {
+    (void)state;
+    begin(whole);
+    fail_it("shop");
+    for (int n = 0; n < 10; n++) {
+        struct gateway_options *o = load(whole);
+        assert_int_equal(gateway_reload(s.gateway, o), 0);
+        gateway_options_release(o);
+        allocations_left = n;
+        tick(SWG_MS(1));
+        bool failed = allocations_left < 0;
+        allocations_left = -1;
+        all_is("CRITICAL");
+        is("shop", "down", "open");
+        tick(SWG_MS(1));
+        is("shop", "down", "open");
+        if (!failed) {
+            assert_true(n >= 6);
+            return;
+        }
+    }
+    fail_msg("it takes memory without end");
+}
 
 static void a_reload_keeps_what_is_known(void **state) {
     (void)state;
@@ -348,6 +486,8 @@ int main(void) {
         TEST(not_what_an_operator_has_opened),
         TEST(recovery_by_hand),
         TEST(an_emergency),
+        TEST(whatever_happens),
+        TEST(without_memory),
         TEST(a_reload_keeps_what_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
