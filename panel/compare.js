@@ -14,7 +14,8 @@ const FIGURES = [
 
 async function readShadow(name) {
   try {
-    return await read(servicePath(name) + "/shadow");
+    const shadow = await read(servicePath(name) + "/shadow");
+    return shadow.enabled ? shadow : null;
   } catch (error) {
     if (error instanceof Refused && (error.status === 404 || error.status === 405)) return null;
     throw error;

@@ -4,24 +4,27 @@
 #include "config/config.h"
 #include "config/print.h"
 
-/* One of the two. Counts are since the comparison began, figures of the window now. */
+/* One of the two: of the window now, as a breaker's own figures; and since the comparison
+ * began. */
 static void write_side(struct json_out *j, const char *key, const struct moment *m,
                        const struct swg_shadow_side *side, uint64_t refused) {
     const struct swg_breaker_stats *s = &side->now;
     json_key_object(j, key);
     json_key_string(j, "state", swg_breaker_word(s->state, s->manual));
     json_key_time(j, "since", m, s->since_ns);
-    json_key_uint(j, "opened", side->opened);
-    json_key_ms(j, "not_closed_ms", side->out_ns);
-    json_key_uint(j, "refused", refused);
-    json_key_uint(j, "calls", s->calls);
-    json_key_uint(j, "failures", s->failures);
-    json_key_uint(j, "slow", s->slow);
-    json_key_uint(j, "window_calls", s->window_calls);
     json_key_uint(j, "failure_count", s->window_failures);
+    json_key_uint(j, "calls", s->window_calls);
     json_key_ratio(j, "failure_rate", s->window_failures, s->window_calls);
     json_key_ratio(j, "slow_rate", s->window_slow, s->window_calls);
     json_key_uint(j, "consecutive", s->consecutive);
+    json_key_uint(j, "opened", side->opened);
+    json_key_ms(j, "not_closed_ms", side->out_ns);
+    json_key_uint(j, "refused", refused);
+    json_key_object(j, "totals");
+    json_key_uint(j, "calls", s->calls);
+    json_key_uint(j, "failures", s->failures);
+    json_key_uint(j, "slow", s->slow);
+    json_object_end(j);
     json_object_end(j);
 }
 

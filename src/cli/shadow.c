@@ -68,23 +68,27 @@ static void put_settings(struct table *t, const struct node *root) {
                 text_of(e->value, "shadow"));
 }
 
+static void put_seconds(struct table *t, const char *what, const struct node *live,
+                        const struct node *shadow, const char *key) {
+    char a[32], b[32];
+    snprintf(a, sizeof a, "%.1fs", json_in_number(live, key, 0) / 1000);
+    snprintf(b, sizeof b, "%.1fs", json_in_number(shadow, key, 0) / 1000);
+    put_row(t, what, a, b);
+}
+
 static void put_figures(struct table *t, const struct node *root) {
-    static const char *const rows[][2] = {{"state", "state"},
-                                          {"since", "since"},
-                                          {"opened", "opened"},
-                                          {"calls heard", "calls"},
-                                          {"failures", "failures"},
-                                          {"slow", "slow"},
-                                          {"refused", "refused"},
-                                          {"calls in the window", "window_calls"},
-                                          {"failure rate", "failure_rate"}};
     const struct node *live = json_in_get(root, "live"), *shadow = json_in_get(root, "shadow");
-    char out[2][32];
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        put_row(t, rows[i][0], text_of(live, rows[i][1]), text_of(shadow, rows[i][1]));
-    snprintf(out[0], sizeof out[0], "%.1fs", json_in_number(live, "not_closed_ms", 0) / 1000);
-    snprintf(out[1], sizeof out[1], "%.1fs", json_in_number(shadow, "not_closed_ms", 0) / 1000);
-    put_row(t, "not closed", out[0], out[1]);
+    const struct node *a = json_in_get(live, "totals"), *b = json_in_get(shadow, "totals");
+    put_row(t, "state", text_of(live, "state"), text_of(shadow, "state"));
+    put_row(t, "since", text_of(live, "since"), text_of(shadow, "since"));
+    put_row(t, "opened", text_of(live, "opened"), text_of(shadow, "opened"));
+    put_seconds(t, "not closed", live, shadow, "not_closed_ms");
+    put_row(t, "refused", text_of(live, "refused"), text_of(shadow, "refused"));
+    put_row(t, "calls heard", text_of(a, "calls"), text_of(b, "calls"));
+    put_row(t, "failures", text_of(a, "failures"), text_of(b, "failures"));
+    put_row(t, "slow", text_of(a, "slow"), text_of(b, "slow"));
+    put_row(t, "calls in the window", text_of(live, "calls"), text_of(shadow, "calls"));
+    put_row(t, "failed of them", text_of(live, "failure_count"), text_of(shadow, "failure_count"));
 }
 
 static void print_both(const struct node *root) {

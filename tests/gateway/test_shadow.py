@@ -54,6 +54,7 @@ def test_what_another_breaker_would_have_done(one):
     assert (seen["would_have_opened"], seen["would_have_refused"]) == (1, 3)
     assert (seen["live"]["state"], seen["shadow"]["state"]) == ("closed", "open")
     assert (seen["live"]["calls"], seen["shadow"]["calls"]) == (5, 2)
+    assert (seen["live"]["totals"]["calls"], seen["shadow"]["totals"]["calls"]) == (5, 2)
     assert seen["disagreements"]["calls"] == 3 and seen["disagreements"]["times"] == 1
     assert seen["disagreements"]["ms"] > 0 and seen["shadow"]["not_closed_ms"] > 0
     assert len(seen["endpoints"]) == 1 and seen["endpoints"][0]["would_have_refused"] == 3

@@ -308,6 +308,19 @@ def test_a_policy_is_changed(gateway, server, page):
     assert Admin(gw).service()["policy"]["timeout"]["attempt"] == before
 
 
+def test_two_breakers_are_compared(gateway, server, page):
+    gw = gateway([server(BAD)], admin=ADMIN, retry={"max": 0})
+    comparison = "#detail section[aria-label='Comparison with other settings']"
+    show(page, gw, "#service/web")
+    page.hides(comparison)
+    Admin(gw).put("/api/v1/services/web/shadow", json={"breaker": {"consecutive": 2}})
+    for _ in range(3):
+        gw.get("/")
+    show(page, gw, "#service/web")
+    page.shows(comparison, "would have opened 1 time and refused 1 call that were let through")
+    page.shows(comparison + " li", "consecutive")
+
+
 # ---- the connection ---------------------------------------------------------------------------
 
 

@@ -59,8 +59,10 @@ static void test_breaker_configure(void **state) {
 static void test_policy_create(void **state) {
     (void)state;
     struct swg_policy *p = NULL;
-    const struct swg_policy_options o = {
-        .endpoints = names, .endpoint_count = 3, .breaker = calls_and_slow};
+    const struct swg_policy_options o = {.endpoints = names,
+                                         .endpoint_count = 3,
+                                         .breaker = calls_and_slow,
+                                         .shadow = {.enabled = true, .breaker = calls_and_slow}};
     int n = 0;
     for (; !p; n++) {
         allocations_left = n;
@@ -97,6 +99,32 @@ static void test_policy_renew(void **state) {
     swg_policy_release(next);
 }
 
+/* The shadow of one endpoint changes, that of another is new: all or none. */
+static void test_shadows_renew(void **state) {
+    (void)state;
+    struct swg_policy *old, *next = NULL;
+    struct swg_shadow_stats s;
+    const struct swg_policy_options before = {
+        .endpoints = names, .endpoint_count = 1, .shadow = {.enabled = true}};
+    const struct swg_policy_options after = {
+        .endpoints = names,
+        .endpoint_count = 2,
+        .shadow = {.enabled = true, .breaker = calls_and_slow}};
+    assert_int_equal(swg_policy_create(&old, &before, 0, 5), SWG_OK);
+    for (int n = 0; !next; n++) {
+        allocations_left = n;
+        enum swg_error error = swg_policy_renew(&next, old, &after, 0, 9);
+        allocations_left = -1;
+        assert_int_equal(error, next ? SWG_OK : SWG_ERR_NOMEM);
+        swg_policy_read_shadow(old, 0, &s, 9);
+        assert_true(s.enabled && s.begun_ns == (next ? 9 : 5));
+    }
+    swg_policy_read_shadow(next, 1, &s, 9);
+    assert_true(s.enabled);
+    swg_policy_release(old);
+    swg_policy_release(next);
+}
+
 static void test_bulkhead_create(void **state) {
     struct swg_bulkhead *b = NULL;
     for (int n = 0; !b; n++) {
@@ -125,9 +153,10 @@ static void test_budget_create(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_breaker_create),  cmocka_unit_test(test_breaker_configure),
-        cmocka_unit_test(test_policy_create),   cmocka_unit_test(test_policy_renew),
-        cmocka_unit_test(test_bulkhead_create), cmocka_unit_test(test_budget_create),
+        cmocka_unit_test(test_breaker_create), cmocka_unit_test(test_breaker_configure),
+        cmocka_unit_test(test_policy_create),  cmocka_unit_test(test_policy_renew),
+        cmocka_unit_test(test_shadows_renew),  cmocka_unit_test(test_bulkhead_create),
+        cmocka_unit_test(test_budget_create),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
