@@ -61,14 +61,18 @@ char *top_round_text(const struct top_round *r) {
 
 /* ---- a service ---------------------------------------------------------------------- */
 
+/* "2026-11-21T12:30:05.123Z" as seconds since 1970; 0: it is none. */
+static time_t seconds_of(const char *time) {
+    struct tm tm = {0};
+    return strptime(time, "%Y-%m-%dT%H:%M:%S", &tm) ? timegm(&tm) : 0;
+}
+
 /* "2026-11-21T12:30:05.123Z" as local time of day; "" where it is none. */
 static void local_time(char out[9], const char *time) {
-    struct tm tm = {0}, local;
+    struct tm local;
+    time_t seconds = seconds_of(time);
     out[0] = '\0';
-    if (!strptime(time, "%Y-%m-%dT%H:%M:%S", &tm))
-        return;
-    time_t seconds = timegm(&tm);
-    if (localtime_r(&seconds, &local))
+    if (seconds && localtime_r(&seconds, &local))
         strftime(out, 9, "%H:%M:%S", &local);
 }
 
@@ -83,7 +87,6 @@ static void note_manual(struct top_service *s, const json_t *manual) {
 static void note(struct top_service *s, const json_t *breaker) {
     const json_t *manual = json_object_get(breaker, "manual");
     double probe_ms = number_of(breaker, "next_probe_in_ms", -1);
-    unsigned long failed = count_of(breaker, "failure_count"), calls = count_of(breaker, "calls");
     if (json_is_object(manual))
         note_manual(s, manual);
     else if (truth_of(breaker, "idle"))
@@ -92,8 +95,18 @@ static void note(struct top_service *s, const json_t *breaker) {
         snprintf(s->note, sizeof s->note, "tried again in %.1fs", probe_ms / 1000);
     else if (*s->because)
         COPY(s->note, s->because);
-    else if (failed)
-        snprintf(s->note, sizeof s->note, "%lu of %lu calls failed", failed, calls);
+}
+
+/* Both times are the gateway's, so it does not matter what clock we have. */
+static void describe_calls(struct top_service *s, const json_t *breaker, time_t now) {
+    time_t last = seconds_of(text_of(breaker, "last_success_at"));
+    int n = snprintf(s->calls, sizeof s->calls, "%lu of %lu calls failed",
+                     count_of(breaker, "failure_count"), count_of(breaker, "calls"));
+    if (last && now >= last)
+        snprintf(s->calls + n, sizeof s->calls - (size_t)n, ", the last success %llds ago",
+                 (long long)(now - last));
+    else if (now && !last)
+        snprintf(s->calls + n, sizeof s->calls - (size_t)n, ", none has succeeded yet");
 }
 
 static void take_service(struct top_service *s, const json_t *j) {
@@ -131,6 +144,7 @@ static bool take_services(struct top_data *d, const struct top_round *r) {
     const json_t *list = json_object_get(r->answers[TOP_SERVICES], "services");
     const json_t *details = json_object_get(r->answers[TOP_HEALTH], "details");
     const json_t *queues = json_object_get(r->answers[TOP_QUEUES], "queues");
+    time_t now = seconds_of(text_of(r->answers[TOP_HEALTH], "timestamp"));
     size_t count = json_array_size(list);
     count = count < TOP_SERVICES_MAX ? count : TOP_SERVICES_MAX;
     struct top_service *all = calloc(count + 1, sizeof *all);
@@ -142,6 +156,7 @@ static bool take_services(struct top_data *d, const struct top_round *r) {
         take_condition(&all[i], details);
         take_queue(&all[i], queues);
         note(&all[i], json_object_get(j, "breaker"));
+        describe_calls(&all[i], json_object_get(j, "breaker"), now);
     }
     free(d->services);
     d->services = all;

@@ -17,6 +17,7 @@ enum { TOP_EVENTS = 200, TOP_DRILLS = 8, TOP_SERVICES_MAX = 10000 };
 struct top_service {
     char name[65], state[16], condition[12], because[64], answering[24];
     char note[200]; /* what one should know beside the figures */
+    char calls[96]; /* of the breaker's window, and when one last succeeded */
     double per_second;
     double success;        /* 0…1; below 0: no calls */
     double p50_ms, p99_ms; /* below 0: none */

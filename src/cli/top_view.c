@@ -302,8 +302,9 @@ static void draw_table(struct paint *p, struct top_view *v, const struct top_dat
 /* What there may be no room for in the table. */
 static void draw_detail(struct paint *p, const struct top_view *v, const struct top_data *d) {
     const struct top_service *s = top_view_selected(v, d);
-    if (s && *s->note)
-        paint_format(p, COLOUR_DIM, "  %s: %s", s->name, s->note);
+    if (s)
+        paint_format(p, COLOUR_DIM, "  %s: %s%s%s", s->name, s->note, *s->note ? "; " : "",
+                     s->calls);
     paint_end_line(p);
 }
 

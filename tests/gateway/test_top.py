@@ -53,10 +53,11 @@ def test_it_shows_what_happens_as_it_happens(start):
         shown = terminal.wait("3 of 3 services work", "HEALTHY", address_of(gw), "q quit")
         assert re.match(r"> mail +closed +working +0\.0", line_of(shown, "mail"))
         assert re.match(r"  web +closed +working", line_of(shown, "web"))
+        assert "  mail: 0 of 0 calls failed, none has succeeded yet" in shown
         assert admin.command("force-open", reason="being moved", author="ada", **{"for": "1h"}) \
             .status_code == 200
         shown = terminal.wait("> web ", "manual web force-open", "2 of 3 services work",
-                              "  web: by ada until ", "being moved")
+                              "  web: by ada until ", "being moved; 0 of 1 calls failed, the last")
         assert re.match(r"> web +forced_open +down", line_of(shown, "web"))
         assert gw.get().body == b"hi"
         assert re.match(r"> web .* 1-static", line_of(terminal.wait("> web", " 1-static  "), "web"))
