@@ -10,6 +10,7 @@
 #include "admin/admin_priv.h"
 #include "admin/connection.h"
 #include "admin/handlers.h"
+#include "admin/system_json.h"
 #include "config/address.h"
 #include "observe/events.h"
 
@@ -68,6 +69,7 @@ static void bell_destroy(struct admin *a) {
 static void on_pulse(struct io_timer *t) {
     struct admin *a = container_of(t, struct admin, pulse);
     records_sample(a->records);
+    system_meter_sample(a->meter);
     io_timer_set(a->io, t, io_now(a->io) + RECORD_INTERVAL_NS);
 }
 
@@ -75,6 +77,10 @@ static int create(struct admin *a, const struct admin_options *o) {
     if (o->token && *o->token && !(a->token = strdup(o->token)))
         return -ENOMEM;
     int error = process_metrics_create(&a->process, a->gateway->metrics);
+    if (!error)
+        error = system_meter_create(&a->meter, a->gateway->metrics);
+    if (!error)
+        error = system_disks_create(a);
     if (!error)
         error = records_create(&a->records, a->gateway);
     if (!error && !(a->bell = bell_create(a)))
@@ -114,6 +120,8 @@ void admin_destroy(struct admin *a) {
     if (a->bell)
         bell_destroy(a);
     records_destroy(a->records);
+    disk_space_destroy(a->disks);
+    system_meter_destroy(a->meter);
     process_metrics_destroy(a->process);
     if (a->token)
         explicit_bzero(a->token, strlen(a->token));

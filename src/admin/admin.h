@@ -30,7 +30,8 @@ struct admin_host {
     int (*change)(void *arg, struct gateway_options *);
     void (*drain)(void *arg, const char *author);
     bool (*is_ready)(void *arg);
-    bool (*is_alive)(void *arg); /* every event loop turns */
+    const char *(*ailment)(void *arg); /* why it is not alive, in words; NULL: it is */
+    uint64_t (*lag_ns)(void *arg);     /* the longest turn of an event loop, of late */
     /* The next process takes over. 0, and the ticket is told how it went; -EBUSY: not now,
      * or another -errno, with the reason in `why`. */
     int (*upgrade)(void *arg, const char *author, struct upgrade_ticket *, char *why,

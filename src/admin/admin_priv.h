@@ -9,7 +9,9 @@
 #include "admin/admin.h"
 #include "admin/records.h"
 #include "base/list.h"
+#include "observe/disk_space.h"
 #include "observe/process_metrics.h"
+#include "observe/system_figures.h"
 
 enum {
     ADMIN_CONNECTIONS_MAX = 64,
@@ -39,6 +41,8 @@ struct admin {
     char *token;   /* NULL: none */
     bool loopback; /* the configured address is this machine's own */
     struct process_metrics *process;
+    struct system_meter *meter;
+    struct disk_space *disks;
     struct records *records;
     struct bell *bell;
     struct io_timer pulse; /* samples the services' counters */

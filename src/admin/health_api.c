@@ -8,6 +8,7 @@
 
 #include "admin/handlers.h"
 #include "admin/service_json.h"
+#include "admin/system_json.h"
 #include "gateway/cache.h"
 #include "gateway/manager.h"
 
@@ -22,8 +23,8 @@ static void probe(struct response *a, bool passes, const char *word) {
 }
 
 void handle_live(struct request *r, struct response *a) {
-    bool alive = r->admin->host.is_alive(r->admin->host.arg);
-    probe(a, alive, alive ? "alive" : "an event loop hangs");
+    const char *ailment = r->admin->host.ailment(r->admin->host.arg);
+    probe(a, !ailment, ailment ? ailment : "alive");
 }
 
 void handle_ready(struct request *r, struct response *a) {
@@ -146,19 +147,13 @@ static void write_cache(struct json_out *j, struct gateway *g) {
 static void write_system(struct json_out *j, const struct moment *m, struct admin *a,
                          const struct plan *plan) {
     struct gateway *g = a->gateway;
-    struct process_figures f;
-    process_figures_read(a->process, &f);
     json_key_object(j, "system");
     json_key_string(j, "version", SWG_VERSION);
     json_key_int(j, "pid", getpid());
     json_key_time(j, "started_at", m, g->started_ns);
     json_key(j, "uptime_seconds");
     json_fixed(j, (double)(m->now_ns - g->started_ns) / 1e9, 3);
-    json_key(j, "cpu_seconds");
-    json_fixed(j, f.cpu_seconds, 3);
-    json_key_uint(j, "resident_bytes", f.resident_bytes);
-    json_key_uint(j, "open_fds", f.open_fds);
-    json_key_uint(j, "max_fds", f.max_fds);
+    system_write(j, a);
     json_key_uint(j, "workers", g->worker_count);
     json_key_uint(j, "connections", atomic_load_explicit(&g->clients, memory_order_relaxed));
     json_key_uint(j, "requests_in_flight",

@@ -5,10 +5,13 @@
 
 #include "admin/admin.h"
 #include "cli/commands.h"
+#include "cli/watchdog.h"
 #include "config/config.h"
 #include "gateway/metrics.h"
+#include "observe/disk_space.h"
 #include "observe/metrics.h"
 #include "observe/process_metrics.h"
+#include "observe/system_figures.h"
 
 static const char *type_word(enum metric_type type) {
     switch (type) {
@@ -33,20 +36,31 @@ static void write_family(struct metric_family *family, void *arg) {
 
 static int write_metrics(FILE *out) {
     struct metrics *m;
-    struct process_metrics *process;
+    struct process_metrics *process = NULL;
+    struct system_meter *meter = NULL;
+    struct disk_space *disks = NULL;
+    struct watchdog *watchdog = NULL;
     if (metrics_create(&m, 1) < 0)
         return EXIT_FAILED;
     for (const struct metric_desc *const *d = gateway_metric_table(); *d; d++)
         metrics_family(m, *d);
     int error = process_metrics_create(&process, m);
+    if (!error)
+        error = system_meter_create(&meter, m);
+    if (!error)
+        error = disk_space_create(&disks, m, NULL, 0);
+    if (!error)
+        error = watchdog_create(&watchdog, m);
     fputs("# Metrics\n\n"
           "`GET /metrics` on the admin address: Prometheus text format, or OpenMetrics where the\n"
           "client asks for it. Written by `switchgear reference metrics`; do not edit.\n\n"
           "| name | type | labels | what it tells |\n| --- | --- | --- | --- |\n",
           out);
     metrics_each_family(m, write_family, out);
-    if (!error)
-        process_metrics_destroy(process);
+    process_metrics_destroy(process);
+    system_meter_destroy(meter);
+    disk_space_destroy(disks);
+    watchdog_destroy(watchdog);
     metrics_destroy(m);
     return error ? EXIT_FAILED : EXIT_DONE;
 }

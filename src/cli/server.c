@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -17,7 +18,10 @@
 #include "admin/admin.h"
 #include "cli/heir.h"
 #include "cli/names.h"
+#include "cli/notify.h"
+#include "cli/stall.h"
 #include "cli/upgrade.h"
+#include "cli/watchdog.h"
 #include "gateway/health.h"
 #include "gateway/history.h"
 #include "gateway/policy_history.h"
@@ -60,6 +64,7 @@ struct lane {
     uint32_t socket_count;
     uint32_t sockets_open; /* while draining; lane thread */
     struct loop_hook flush;
+    struct stall stall;
     struct io_task drain, drained;
     struct io_timer resume; /* when accepting was paused */
     bool paused, draining;
@@ -81,6 +86,9 @@ struct server {
     struct loop_listener admin_listener;
     struct loop_signals signals;
     struct loop_hook flush;
+    struct notify notify;
+    struct watchdog *watchdog;
+    struct stall stall;
     struct io_timer tick, drain_timer;
     uint32_t lanes_draining;
     uint32_t lane_count;
@@ -434,6 +442,7 @@ void server_drain(struct server *s, bool skip_delay) {
     if (delay_ns == SWG_OFF)
         delay_ns = 0;
     s->state = DELAY;
+    notify_say(&s->notify, "STOPPING=1\nSTATUS=Draining");
     s->gateway->drain_until_ns = io_now(io) + delay_ns + plan->options->drain.timeout_ns;
     plan_release(plan);
     struct log_line line;
@@ -510,8 +519,8 @@ static void keep(void *arg) {
 }
 
 static void main_process(void *arg, pid_t pid) {
-    (void)arg;
-    (void)pid;
+    struct server *s = arg;
+    notify_say(&s->notify, "MAINPID=%ld", (long)pid);
 }
 
 /* On a worker's thread. */
@@ -672,6 +681,7 @@ static void apply(struct server *s, struct gateway_options *o) {
     names_follow(s->names, plan);
     health_follow(s->health, plan);
     plan_release(plan);
+    watchdog_follow(s->watchdog, &o->watchdog);
 }
 
 static bool load_and_apply(struct server *s, struct buf *text) {
@@ -695,6 +705,8 @@ static bool load_and_apply(struct server *s, struct buf *text) {
 
 bool server_reload(struct server *s, const char *author, uint64_t *generation, struct buf *text) {
     struct plan *before = gateway_plan(s->gateway);
+    if (s->state == RUNNING)
+        notify_say(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, swg_now() / 1000);
     bool ok = load_and_apply(s, text);
     if (ok)
         history_patches_ended(s->gateway, before->options, author);
@@ -715,6 +727,9 @@ bool server_reload(struct server *s, const char *author, uint64_t *generation, s
         log_uint(&line, "generation", *generation);
         log_end(&line);
     }
+    if (s->state == RUNNING)
+        notify_say(&s->notify, "READY=1\nSTATUS=%s",
+                   ok ? "Serving" : "Serving; the last reload failed");
     return ok;
 }
 
@@ -786,17 +801,12 @@ static bool is_ready(void *arg) {
     return ((struct server *)arg)->state == RUNNING;
 }
 
-/* A loop that is in one turn for so long serves nobody. */
-static bool is_alive(void *arg) {
-    struct server *s = arg;
-    for (uint32_t i = 0; i < s->lane_count; i++) {
-        struct loop_stats stats;
-        loop_stats(s->lanes[i].loop, &stats);
-        if (stats.busy_since_ns && swg_now() - stats.busy_since_ns > SWG_SECONDS(10) &&
-            swg_now() > stats.busy_since_ns)
-            return false;
-    }
-    return true;
+static const char *ailment(void *arg) {
+    return watchdog_ailment(((struct server *)arg)->watchdog);
+}
+
+static uint64_t lag_ns(void *arg) {
+    return watchdog_lag_ns(((struct server *)arg)->watchdog);
 }
 
 static void on_admin_accept(struct loop_listener *l, int fd, const struct sockaddr_storage *peer,
@@ -830,7 +840,8 @@ static int start_admin(struct server *s) {
                                     .change = on_admin_change,
                                     .drain = on_admin_drain,
                                     .is_ready = is_ready,
-                                    .is_alive = is_alive,
+                                    .ailment = ailment,
+                                    .lag_ns = lag_ns,
                                     .upgrade = on_admin_upgrade};
     struct listen_options listen = {.host = o->host, .port = o->port};
     struct sockaddr_storage address = {0};
@@ -848,6 +859,38 @@ static int start_admin(struct server *s) {
     say_listening("admin listening", &listen, &s->admin_listener.address,
                   s->admin_listener.address_len);
     return 0;
+}
+
+/* ---- the watchdog -------------------------------------------------------------------------- */
+
+static int watch_loop(struct server *s, const char *name, struct loop *loop, struct stall *stall) {
+    stall_prepare(stall, name, loop);
+    return watchdog_add(s->watchdog, name, loop);
+}
+
+static int create_watchdog(struct server *s) {
+    int error = watchdog_create(&s->watchdog, s->metrics);
+    if (!error)
+        error = watch_loop(s, "control", s->control, &s->stall);
+    for (uint32_t i = 0; !error && i < s->lane_count; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "worker-%u", i);
+        error = watch_loop(s, name, s->lanes[i].loop, &s->lanes[i].stall);
+    }
+    if (error)
+        fprintf(stderr, "switchgear: cannot start the watchdog: %s\n", strerror(-error));
+    return error;
+}
+
+/* From here on the process serves. */
+static int start_watchdog(struct server *s) {
+    watchdog_follow(s->watchdog, &s->options->watchdog);
+    int error = watchdog_start(s->watchdog, &s->notify);
+    if (error)
+        fprintf(stderr, "switchgear: cannot start the watchdog: %s\n", strerror(-error));
+    else
+        notify_say(&s->notify, "READY=1\nSTATUS=Serving");
+    return error;
 }
 
 /* ---- life -------------------------------------------------------------------------------- */
@@ -961,6 +1004,8 @@ static int create(struct server *s) {
             return -1;
         }
     }
+    if (create_watchdog(s) < 0)
+        return -1;
     if (!heir_is_one(s->heir) && open_store(s, &wanted) < 0)
         return -1;
     settle_names(s);
@@ -976,7 +1021,7 @@ static int create(struct server *s) {
     s->flush.run = flush_log;
     loop_hook_add(s->control, &s->flush);
     on_tick(&s->tick);
-    return start_lanes(s);
+    return start_lanes(s) < 0 ? -1 : start_watchdog(s);
 }
 
 int server_create(struct server **out, struct gateway_options *o, struct heir *heir,
@@ -988,6 +1033,7 @@ int server_create(struct server **out, struct gateway_options *o, struct heir *h
     s->options = gateway_options_hold(o);
     s->heir = heir;
     s->launch = launch;
+    notify_open(&s->notify);
     log_open(&(struct log_settings){.format = o->log.logfmt ? LOG_LOGFMT : LOG_JSON,
                                     .level = (enum log_level)o->log.level});
     if (create(s) < 0) {
@@ -1006,6 +1052,7 @@ void server_destroy(struct server *s) {
     if (!s)
         return;
     s->state = STOPPED;
+    watchdog_stop(s->watchdog);
     loop_signals_close(&s->signals);
     loop_listener_close(&s->admin_listener);
     upgrade_stop(&s->upgrade);
@@ -1033,9 +1080,11 @@ void server_destroy(struct server *s) {
     if (s->control)
         loop_destroy(s->control);
     upgrade_free(&s->upgrade);
+    watchdog_destroy(s->watchdog);
     metrics_destroy(s->metrics);
     events_destroy(s->events);
     log_close();
+    notify_close(&s->notify);
     gateway_options_release(s->options);
     free(s);
 }

@@ -4,6 +4,7 @@
 
 #include "cli/admin_client.h"
 #include "cli/commands.h"
+#include "cli/system_line.h"
 #include "cli/table.h"
 
 static const struct arg_option options[] = {
@@ -24,6 +25,9 @@ const struct command page_status = {
         "and, of an open one, when the service is tried again. What makes a service impaired or "
         "down beside its breaker stands there too: a health check, an endpoint, a dependency.\n\n"
         "Drills that are on come first: what fails may be failing on purpose.\n\n"
+        "Above the table, how the whole does, and what the process takes of what it may have: "
+        "processors, memory, file descriptors, and the room left where the store and the cache on "
+        "disk are.\n\n"
         "Where writes wait in the outbox, or are dead letters, a line a service tells how many.\n\n"
         "States are closed, open, half_open, and under manual control forced_open, forced_closed "
         "and disabled.",
@@ -214,6 +218,7 @@ static void print_overall(const struct node *health) {
     if (json_in_true(system, "draining"))
         fputs(", draining", stdout);
     fputc('\n', stdout);
+    system_line_print(system);
     print_emergency(json_in_get(json_in_get(health, "details"), "emergency"));
     fputc('\n', stdout);
 }

@@ -377,6 +377,12 @@ struct policy_patch {
     uint64_t unix_ms; /* since when */
 };
 
+/* When the process says that it is not alive; see cli/watchdog.h. */
+struct watchdog_options {
+    uint64_t loop_ns;      /* an event loop in one turn for so long hangs; default 10 s */
+    uint64_t memory_bytes; /* resident; 0: no matter */
+};
+
 struct gateway_options {
     uint32_t references; /* gateway_options_hold(), _release() */
     struct arena *arena;
@@ -397,6 +403,7 @@ struct gateway_options {
     struct limit_options limits;
     struct drain_options drain;
     struct resilience_options resilience;
+    struct watchdog_options watchdog;
     struct log_options log;
     struct trace_options trace;
     struct admin_options admin;

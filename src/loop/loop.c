@@ -235,6 +235,8 @@ static void count_turn(struct loop *loop, int events) {
         count_figure(&loop->events_seen, (uint64_t)events);
     if (took_ns > atomic_load_explicit(&loop->turn_ns_longest, memory_order_relaxed))
         atomic_store_explicit(&loop->turn_ns_longest, took_ns, memory_order_relaxed);
+    if (took_ns > atomic_load_explicit(&loop->turn_ns_recent, memory_order_relaxed))
+        atomic_store_explicit(&loop->turn_ns_recent, took_ns, memory_order_relaxed);
     atomic_store_explicit(&loop->busy_since_ns, 0, memory_order_relaxed);
 }
 
@@ -244,6 +246,10 @@ void loop_stats(const struct loop *loop, struct loop_stats *out) {
     out->busy_ns = atomic_load_explicit(&loop->busy_ns, memory_order_relaxed);
     out->turn_ns_longest = atomic_load_explicit(&loop->turn_ns_longest, memory_order_relaxed);
     out->busy_since_ns = atomic_load_explicit(&loop->busy_since_ns, memory_order_relaxed);
+}
+
+uint64_t loop_take_longest(struct loop *loop) {
+    return atomic_exchange_explicit(&loop->turn_ns_recent, 0, memory_order_relaxed);
 }
 
 /* ---- serving ------------------------------------------------------------ */

@@ -71,5 +71,8 @@ struct loop_stats {
 };
 
 void loop_stats(const struct loop *, struct loop_stats *out);
+/* How long the longest turn took that has ended since the last call of this. Any
+ * thread, but always the same. */
+uint64_t loop_take_longest(struct loop *);
 
 #endif

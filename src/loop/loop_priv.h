@@ -49,6 +49,10 @@ struct loop {
      * instruction), read by watchdogs and metrics. Relaxed: each is a figure by
      * itself. */
     atomic_uint_least64_t turns, events_seen, busy_ns, turn_ns_longest, busy_since_ns;
+    /* Raised by the loop's thread (load, store), set to 0 by loop_take_longest(). Relaxed.
+     * When both meet, a turn shorter than the one just taken may go unseen, or one be
+     * seen twice: neither matters to whoever looks for long ones. */
+    atomic_uint_least64_t turn_ns_recent;
 
     struct epoll_event events[LOOP_EVENTS];
 };

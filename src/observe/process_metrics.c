@@ -14,7 +14,7 @@
 
 #include "observe/log.h"
 
-enum { CPU, RESIDENT, OPEN_FDS, MAX_FDS, START_TIME, LOG_DROPPED, OVERFLOW, FAMILIES };
+enum { CPU, RESIDENT, VIRTUAL, OPEN_FDS, MAX_FDS, START_TIME, LOG_DROPPED, OVERFLOW, FAMILIES };
 
 static const struct metric_desc descs[FAMILIES] = {
     [CPU] = {.name = "process_cpu_seconds_total",
@@ -25,6 +25,10 @@ static const struct metric_desc descs[FAMILIES] = {
                   .type = METRIC_GAUGE,
                   .unit = "bytes",
                   .help = "Memory of this process that is in RAM."},
+    [VIRTUAL] = {.name = "process_virtual_memory_bytes",
+                 .type = METRIC_GAUGE,
+                 .unit = "bytes",
+                 .help = "Address space of this process."},
     [OPEN_FDS] = {.name = "process_open_fds",
                   .type = METRIC_GAUGE,
                   .help = "Open file descriptors."},
@@ -55,7 +59,7 @@ struct process_metrics {
 static void collect(struct metrics_scrape *, void *arg);
 static void collect_overflow(struct metric_family *, void *arg);
 static double read_start_time(void);
-static uint64_t read_resident(int statm);
+static void read_memory(int statm, struct process_figures *);
 static uint64_t count_fds(DIR *);
 
 int process_metrics_create(struct process_metrics **out, struct metrics *m) {
@@ -100,10 +104,10 @@ void process_figures_read(struct process_metrics *p, struct process_figures *out
     *out = (struct process_figures){
         .cpu_seconds = (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9,
         .start_time_seconds = p->start_time_seconds,
-        .resident_bytes = read_resident(p->statm),
         .open_fds = p->fds ? count_fds(p->fds) : 0,
         .max_fds = known ? limit.rlim_cur : 0,
     };
+    read_memory(p->statm, out);
 }
 
 struct overflow_scrape {
@@ -117,6 +121,7 @@ static void collect(struct metrics_scrape *scrape, void *arg) {
     process_figures_read(p, &now);
     metrics_emit(scrape, p->families[CPU], NULL, now.cpu_seconds);
     metrics_emit_uint(scrape, p->families[RESIDENT], NULL, now.resident_bytes);
+    metrics_emit_uint(scrape, p->families[VIRTUAL], NULL, now.virtual_bytes);
     metrics_emit_uint(scrape, p->families[OPEN_FDS], NULL, now.open_fds);
     metrics_emit_uint(scrape, p->families[MAX_FDS], NULL, now.max_fds);
     metrics_emit(scrape, p->families[START_TIME], NULL, now.start_time_seconds);
@@ -154,14 +159,15 @@ static double read_start_time(void) {
     return (double)(now.tv_sec - up.tv_sec) + (double)(now.tv_nsec - up.tv_nsec) / 1e9 + started;
 }
 
-static uint64_t read_resident(int statm) {
-    char text[128];
+static void read_memory(int statm, struct process_figures *out) {
+    char text[128], *end;
     ssize_t len = statm >= 0 ? pread(statm, text, sizeof(text) - 1, 0) : -1;
     if (len <= 0)
-        return 0;
+        return;
     text[len] = '\0';
-    char *second = strchr(text, ' ');
-    return second ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    out->virtual_bytes = strtoull(text, &end, 10) * page;
+    out->resident_bytes = strtoull(end, NULL, 10) * page;
 }
 
 /* Since Linux 6.2 the size of the directory is the count; before, and with

@@ -21,7 +21,7 @@ void process_metrics_destroy(struct process_metrics *);
 /* The same figures for the status page; what cannot be read is 0. */
 struct process_figures {
     double cpu_seconds, start_time_seconds;
-    uint64_t resident_bytes, open_fds, max_fds;
+    uint64_t resident_bytes, virtual_bytes, open_fds, max_fds;
 };
 void process_figures_read(struct process_metrics *, struct process_figures *);
 

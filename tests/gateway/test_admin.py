@@ -1,5 +1,6 @@
 """The admin side of a running gateway: what it says is what happens."""
 import datetime
+import os
 import re
 import shutil
 import signal
@@ -120,7 +121,38 @@ def test_system_figures_are_of_this_process(gateway, server):
     assert 1 << 20 < system["resident_bytes"]
     assert 5 < system["open_fds"] < system["max_fds"]
     assert 0 <= system["cpu_seconds"] and 0 <= system["uptime_seconds"]
+    assert system["resident_bytes"] < system["memory_limit_bytes"] and 0 < system["cpu_limit"]
+    assert 0 <= system["event_loop_lag_seconds"] < 60 and system["disks"] == {}
     assert seconds_ago(system["started_at"]) == pytest.approx(system["uptime_seconds"], abs=2)
+
+
+def test_room_on_disks_and_use_of_processors(gateway, server, tmp_path):
+    gw = gateway([server()], admin=ADMIN, cache={"fresh": "1s", "store": "disk"},
+                 fallback=[{"queue": {}}], store=f"sqlite:{tmp_path}/here.db",
+                 cache_disk={"path": str(tmp_path / "cache")})
+    admin = Admin(gw)
+
+    def known():
+        system = admin.json("/health")["details"]["system"]
+        return system["cpu_usage"] is not None and system["disks"]["cache"]["size_bytes"] and system
+
+    system = eventually(known, "it was looked at twice")
+    disk = os.statvfs(tmp_path)
+    for name, path in (("store", "here.db"), ("cache", "cache")):
+        seen = system["disks"][name]
+        assert seen["path"] == str(tmp_path / path)
+        assert seen["size_bytes"] == disk.f_blocks * disk.f_frsize
+        assert 0 < seen["free_bytes"] <= seen["size_bytes"] and 0 <= seen["seen_seconds_ago"]
+    metrics = admin.get("/metrics").text
+    for name in ('gateway_disk_free_bytes{directory="store"}', "process_memory_limit_bytes",
+                 'gateway_disk_size_bytes{directory="cache"}', "process_cpu_limit",
+                 "process_virtual_memory_bytes", "gateway_event_loop_lag_seconds"):
+        assert f"\n{name} " in metrics
+    status = subprocess.run([BINARY, "status", "--admin", str(admin.base_url)],
+                            capture_output=True, text=True, timeout=60)
+    assert re.search(r"^cpu [\d.]+ of [\d.]+, memory \d+ MiB of [\d.]+ .iB, descriptors \d+ of "
+                     r"\d+, disk of the store [\d.]+ .iB free of [\d.]+ .iB, disk of the cache ",
+                     status.stdout, re.M), status.stdout + status.stderr
 
 
 # ---- reading breakers ---------------------------------------------------------------

@@ -36,7 +36,7 @@ def configuration(endpoints, *, routes=None, services=None, listen=None, workers
     top = {}
     for key in ("limits", "drain", "log", "cache_memory", "cache_entries", "cache_disk",
                 "cache_redis", "admin", "defaults", "store",
-                "store_key", "store_lease", "databases", "resilience", "trace"):
+                "store_key", "store_lease", "databases", "resilience", "trace", "watchdog"):
         if key in rest:
             top[key] = rest.pop(key)
     web = {

@@ -66,8 +66,13 @@ static bool is_ready(void *arg) {
     return !((struct scene *)arg)->not_ready;
 }
 
-static bool is_alive(void *arg) {
-    return !((struct scene *)arg)->not_alive;
+static const char *ailment(void *arg) {
+    return ((struct scene *)arg)->not_alive ? "an event loop hangs" : NULL;
+}
+
+static uint64_t lag_ns(void *arg) {
+    (void)arg;
+    return SWG_MS(12);
 }
 
 /* ---- life ------------------------------------------------------------------------ */
@@ -99,7 +104,8 @@ void scene_init(struct scene *s, const char *host, const char *token) {
                                        .change = change,
                                        .drain = drain,
                                        .is_ready = is_ready,
-                                       .is_alive = is_alive};
+                                       .ailment = ailment,
+                                       .lag_ns = lag_ns};
     MUST(admin_create(&s->admin, s->gateway, s->health, &s->io.io, &o, &process) == 0);
 }
 
