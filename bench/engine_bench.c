@@ -111,12 +111,22 @@ static double median(const struct work *w, unsigned count, unsigned ms) {
     return v[ROUNDS / 2];
 }
 
+/* "the same, with …": how much more than the one before, too. */
+static void print_ratio(const struct work *w, double before, double now) {
+    if (!strncmp(w->name, "the same", 8) && before > 0)
+        printf("   x %.2f", now / before);
+    printf("\n");
+}
+
 static void measure(const struct work *w, unsigned count, unsigned ms) {
+    double before = 0;
     for (; w->name; w++) {
         allocations = 0;
         double one = median(w, 1, ms), several = median(w, count, ms);
-        printf("%-36s %10.1f %8.1f %12.1f\n", w->name, one, several,
+        printf("%-36s %10.1f %8.1f %12.1f", w->name, one, several,
                (double)allocations / ROUNDS / 2);
+        print_ratio(w, before, one);
+        before = one;
     }
 }
 
