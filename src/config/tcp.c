@@ -24,7 +24,6 @@ static const struct {
     {"services.*.read_only", "none: a tcp service cannot tell reads from writes"},
     {"services.*.preserve_host", "none: a tcp service knows no Host field"},
     {"services.*.message", "no message: a refused connection is closed, nobody reads anything"},
-    {"services.*.timeout.first_byte", "timeout.connect, timeout.total or timeout.idle"},
     {"services.*.timeout.upgrade_idle", "timeout.idle"},
     {"services.*.timeout.keep_alive", "none: a connection is used by one client only"},
     {"services.*.retry.on", "none: connecting is what is tried again; retry.max: 0 for never"},
@@ -96,7 +95,6 @@ static void settle(struct fill *f, struct draft *draft) {
     if (!named_at(&draft->named, "services.*.timeout.idle"))
         s->transport.idle_ns = IDLE_DEFAULT_NS;
     s->transport.first_token_ns = s->transport.token_idle_ns = SWG_OFF;
-    s->policy.timeout.first_byte_ns = SWG_OFF;
     s->policy.retry.on_connect = true;
     if (s->health.check == HEALTH_CHECK_AUTO)
         s->health.check = HEALTH_CHECK_TCP;

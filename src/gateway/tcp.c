@@ -265,6 +265,10 @@ static void on_timer(struct io_timer *t) {
             tcp_run(s, swg_call_on_timer(&s->call, now_ns));
         return;
     case TCP_PASSING:
+        if (s->wake_ns <= now_ns && s->awaited) {
+            tcp_await(s);
+            return;
+        }
         if (s->wake_ns <= now_ns)
             s->wake_ns = swg_call_on_timer(&s->call, now_ns).wake_ns;
         if (tcp_is_idle(s))
@@ -286,8 +290,13 @@ void tcp_tell_end(struct tcp_session *s, bool whole) {
     uint64_t now_ns = io_now(s->worker->io);
     if (s->over)
         return;
-    struct swg_step step = s->state == TCP_CALLING ? swg_call_on_cancel(&s->call, now_ns)
-                                                   : swg_call_on_end(&s->call, whole, now_ns);
+    /* Who goes while a first byte is awaited goes as from any call that is under way. */
+    bool cancel = s->state == TCP_CALLING || (s->awaited && whole);
+    if (s->awaited && !whole)
+        (void)swg_call_on_answer(&s->call,
+                                 &(struct swg_answer){.kind = SWG_ANSWERED, .status = 200}, now_ns);
+    struct swg_step step =
+        cancel ? swg_call_on_cancel(&s->call, now_ns) : swg_call_on_end(&s->call, whole, now_ns);
     s->over = true;
     s->grant_due = step.action == SWG_DO_WAIT;
 }

@@ -16,7 +16,12 @@
  *             loop in each direction
  *   CUTTING   one stream is left; it gets what was on its way, then a reset
  *
- * What counts for the breaker: a connection that could not be made; and one that
+ * Where the service has `timeout.first_byte`, the attempt goes on: from the client's first
+ * bytes being passed on to the service's first byte. A client that says nothing within a
+ * second is not waited for, and the connection alone is the answer.
+ *
+ * What counts for the breaker: a connection that could not be made, or has no first byte in
+ * time; and one that
  * the service ends within a second, by itself, without having sent a byte, though
  * the client had not ended, if it ended by a reset or took nothing: so does a
  * forwarder whose own target is away. Everything else that becomes of a
@@ -83,6 +88,7 @@ struct tcp_session {
     bool client_ended, upstream_ended;
     bool upstream_first;                 /* it ended before the client did */
     bool client_paused, upstream_paused; /* not read: the other side is slower */
+    bool awaited;                        /* connected, and its first byte is yet to come */
     bool over;                           /* the call has finished */
     bool grant_due;                      /* its memory waits for a slot that is on its way */
 };
@@ -97,8 +103,11 @@ void tcp_drain(struct tcp_session *);
 
 /* ---- tcp_relay.c: bytes, and their ends ---- */
 
-/* The connection stands: bytes go both ways from now on. */
+/* The connection is the answer, or has given one: bytes go both ways, from now on if they
+ * did not before. */
 void tcp_pass(struct tcp_session *);
+/* Time has passed while the first byte was awaited; may end the session. */
+void tcp_await(struct tcp_session *);
 /* When the idle limit has something to do; SWG_NEVER: never. */
 uint64_t tcp_idle_due_ns(const struct tcp_session *);
 /* Whether nothing has moved for too long; looks what a slow reader has taken. */

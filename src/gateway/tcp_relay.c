@@ -113,6 +113,13 @@ static void on_upstream_end(struct io_stream *stream, enum io_end end, int os_er
     }
 }
 
+/* That the connection stands was what was asked for; or its first byte. */
+static struct swg_step answered(struct tcp_session *s) {
+    const struct swg_answer answer = {.kind = SWG_ANSWERED, .status = 200};
+    s->awaited = false;
+    return swg_call_on_answer(&s->call, &answer, now_of(s));
+}
+
 /* ---- bytes -------------------------------------------------------------------------- */
 
 static void send_on(struct tcp_session *s, struct io_stream *from, struct io_stream *to,
@@ -133,6 +140,10 @@ static void send_on(struct tcp_session *s, struct io_stream *from, struct io_str
 
 static void on_client_data(struct io_stream *stream, const char *data, size_t len) {
     struct tcp_session *s = container_of(stream, struct tcp_session, client);
+    if (s->awaited && !s->bytes_in) {
+        s->wake_ns = swg_call_on_sent(&s->call, now_of(s)).wake_ns;
+        tcp_set_timer(s);
+    }
     s->bytes_in += len;
     tcp_count_bytes(s, false, len);
     send_on(s, &s->client, &s->upstream, data, len);
@@ -140,6 +151,8 @@ static void on_client_data(struct io_stream *stream, const char *data, size_t le
 
 static void on_upstream_data(struct io_stream *stream, const char *data, size_t len) {
     struct tcp_session *s = container_of(stream, struct tcp_session, upstream);
+    if (s->awaited)
+        tcp_run(s, answered(s));
     s->bytes_out += len;
     tcp_count_bytes(s, true, len);
     send_on(s, &s->upstream, &s->client, data, len);
@@ -171,21 +184,39 @@ static void on_upstream_drain(struct io_stream *stream) {
 
 /* ---- connected ------------------------------------------------------------------------ */
 
-void tcp_pass(struct tcp_session *s) {
+static void begin(struct tcp_session *s) {
     s->state = TCP_PASSING;
     s->connected_ns = s->moved_ns = now_of(s);
     tcp_count_connected(s);
     io_want_data(&s->client, true);
     io_want_data(&s->upstream, true);
+}
+
+void tcp_pass(struct tcp_session *s) {
+    if (s->state == TCP_CALLING)
+        begin(s);
     tcp_set_timer(s);
 }
 
-/* Connecting was what was asked for, so it is the answer. */
 static void on_connect(struct io_stream *stream) {
     struct tcp_session *s = container_of(stream, struct tcp_session, upstream);
-    const struct swg_answer answer = {.kind = SWG_ANSWERED, .status = 200};
     (void)swg_call_on_connected(&s->call, now_of(s));
-    tcp_run(s, swg_call_on_answer(&s->call, &answer, now_of(s)));
+    if (s->service->options->policy.timeout.first_byte_ns == SWG_OFF) {
+        tcp_run(s, answered(s));
+        return;
+    }
+    /* Nothing is kept of what the client says, so it cannot be said again elsewhere. And
+     * while it says nothing the clocks stand still: it is not the service that is slow. */
+    swg_call_not_replayable(&s->call);
+    (void)swg_call_on_upload(&s->call, true, now_of(s));
+    s->awaited = true;
+    s->wake_ns = now_of(s) + EARLY_NS;
+    begin(s);
+    tcp_set_timer(s);
+}
+
+void tcp_await(struct tcp_session *s) {
+    tcp_run(s, s->bytes_in ? swg_call_on_timer(&s->call, now_of(s)) : answered(s));
 }
 
 /* ---- idle ----------------------------------------------------------------------------- */

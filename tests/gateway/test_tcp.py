@@ -291,6 +291,41 @@ def test_a_forwarder_with_nobody_behind_it(gateway, played):
     assert Admin(gw).breaker("db")["state"] == "open" and refused(gw)
 
 
+def test_a_service_that_hangs(gateway, played):
+    """Its kernel accepts for it; only that it never says a word shows it."""
+    gw = gateway(config=passing((up := played()).port, timeout={"first_byte": "80ms"},
+                                breaker={"consecutive": 2, "open": "1h"}))
+    with dial(gw) as client:  # nobody has been asked anything yet, however long that is
+        link = up.accept()
+        assert client.is_silent(1.2)
+        client.send(b"?")
+        assert link.exactly(1) == b"?" and client.is_silent(0.2)
+        link.send(b"!")
+        assert client.exactly(1) == b"!"
+    link.close()
+    assert gw.wait_message("connection")["result"] == "done"
+    with dial(gw) as client:  # it speaks first, and then is not hurried
+        link = up.accept()
+        link.send(b"hello")
+        assert client.exactly(5) == b"hello"
+        client.send(b"?")
+        assert link.exactly(1) == b"?" and client.is_silent(0.2)
+    link.close()
+    assert gw.wait_message("connection", 2)["result"] == "done"
+    with dial(gw) as client:  # who leaves early has not been failed
+        client.send(b"?")
+        up.accept().exactly(1)
+        client.reset()
+    assert gw.wait_message("connection", 3)["result"] == "client_reset"
+    for n in (4, 5):
+        with dial(gw) as client:
+            client.send(b"?")
+            assert client.ending() == "reset"
+        line = gw.wait_message("connection", n)
+        assert line["result"] == "timed_out" and line["attempts"] == 1
+    assert Admin(gw).breaker("db")["state"] == "open" and refused(gw)
+
+
 def test_a_client_that_leaves_while_it_is_connected(gateway):
     kept, hole = black_hole()
     gw = gateway(config=passing(hole, timeout={"connect": "1h", "attempt": "off", "total": "off"}))
