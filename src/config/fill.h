@@ -44,9 +44,9 @@ struct fill {
     struct named top;
     struct named *named; /* of what is being filled */
     bool in_defaults;
-    bool starved;             /* out of memory, reported once */
-    char path[FILL_PATH_MAX]; /* "services.shop.breaker", for messages */
-    const struct node *listens;                                  /* NULL: none is named */
+    bool starved;               /* out of memory, reported once */
+    char path[FILL_PATH_MAX];   /* "services.shop.breaker", for messages */
+    const struct node *listens; /* NULL: none is named */
     const struct node *databases, *defaults, *services, *routes; /* filled in this order */
     struct database_options *database_list;                      /* options.databases */
     struct draft base;
