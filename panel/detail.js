@@ -78,14 +78,14 @@ function buildDetail(name) {
   p.needs = element("p", { class: "links" });
   p.tiersPart = part("Fallback chain", p.tiers);
   p.needsPart = part("Dependencies", p.needs);
-  p.shadow = element("div");
+  p.shadow = { node: element("div") };
   p.policy = element("div");
   p.events = element("ol", { class: "events" });
   p.eventsPart = part("Last events", p.events);
   byId("detail-body").replaceChildren(
     element("div", { class: "state-line" }, p.badge, p.sentence), p.manual, p.actions,
     p.trafficPart.node, p.latencyPart.node, part("Figures", p.figures), part("Endpoints", p.endpoints),
-    p.tiersPart, p.needsPart, p.shadow, p.eventsPart, p.policy);
+    p.tiersPart, p.needsPart, p.shadow.node, p.eventsPart, p.policy);
   updateDetail();
   quietly(readPolicy(name));
   quietly(readComparison(name));
@@ -104,8 +104,7 @@ async function readPolicy(name) {
 async function readComparison(name) {
   const shadow = await readShadow(name);
   if (detail.name !== name) return;
-  detail.parts.hasShadow = Boolean(shadow);
-  detail.parts.shadow.replaceChildren(...(shadow ? [makeShadow(shadow)] : []));
+  showShadow(detail.parts.shadow, name, shadow, () => quietly(readComparison(name)));
 }
 
 // ---- updating -------------------------------------------------------------------------------
@@ -181,15 +180,15 @@ function updateNeeds(service) {
   const all = [...needs, ...needed];
   p.needsPart.hidden = !all.length;
   updateList(p.needs, all, (one) => one.word + one.name, (one) => {
-    const row = { symbol: symbol("none"), word: element("span") };
-    row.node = element("a", { class: "need", href: serviceAddress(one.name) }, row.symbol, one.word + " " + one.name, row.word);
+    const row = { symbol: symbol("none"), text: element("span") };
+    row.node = element("a", { class: "need", href: serviceAddress(one.name) }, row.symbol, row.text);
     return row;
   }, (row, one) => {
     if (!known.byName.has(one.name)) return;
     const look = looks(one.name);
     setData(row.node, "level", look.level);
     setSymbol(row.symbol, look.symbol);
-    setText(row.word, ": " + look.word);
+    setText(row.text, `${one.word} ${one.name}: ${look.word}`);
   });
 }
 

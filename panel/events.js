@@ -3,7 +3,8 @@
 
 const EVENTS_KEPT = 3000;
 const EVENTS_STEP = 25;
-const eventList = { shown: EVENTS_STEP, last: null };
+// `from`: what was before is not known.
+const eventList = { shown: EVENTS_STEP, last: null, from: 0 };
 
 // Whether it is new. The numbers begin again with the process.
 function keepEvent(event) {
@@ -23,6 +24,7 @@ function keepEvent(event) {
 function forgetEvents() {
   known.events = [];
   eventList.last = null;
+  eventList.from = 0;
 }
 
 const same = (a, b) => a.kind === b.kind && a.from === b.from && a.to === b.to && a.cause === b.cause;

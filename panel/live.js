@@ -14,7 +14,7 @@ const WAIT_MOST = 15000;
 const live = {
   wanted: true, // false: the token was asked for, and not given
   failures: 0, since: null, retryAt: 0, timer: 0, asking: false, again: false, lastAsked: 0, took: 0,
-  streaming: false, streamFailures: 0, started: null, states: new Map(), overall: null,
+  streaming: false, streamFailures: 0, pid: 0, uptime: 0, states: new Map(), overall: null,
 };
 
 // ---- the connection, in words ---------------------------------------------------------------
@@ -119,13 +119,14 @@ function announceChanges(services) {
 }
 
 // Another process answers: its events and points have numbers of their own.
-function noticeRestart(started) {
-  if (live.started && live.started !== started) {
+function noticeRestart({ pid, uptime_seconds: uptime }) {
+  if (live.pid && (live.pid !== pid || uptime < live.uptime)) {
     forgetEvents();
     known.series = null;
     announce("The gateway has been started again");
   }
-  live.started = started;
+  live.pid = pid;
+  live.uptime = uptime;
 }
 
 // ---- asking -----------------------------------------------------------------------------------------
@@ -143,6 +144,7 @@ async function refreshSeries() {
 async function readEvents(limit) {
   const { events, last } = await read("/api/v1/events?limit=" + limit);
   if (last < Number(eventList.last)) forgetEvents();
+  if (eventList.last === null && events.length === limit) eventList.from = Date.parse(events[0].time);
   events.forEach(keepEvent);
   eventList.last = String(last);
 }
@@ -160,15 +162,15 @@ function showAll() {
 async function refresh() {
   const began = performance.now();
   const [health, { services }] = await Promise.all([read("/health"), read("/api/v1/services")]);
-  noticeRestart(health.details.system.started_at);
+  noticeRestart(health.details.system);
   known.services = services;
   known.byName = new Map(services.map((service) => [service.name, service]));
   if (eventList.last === null) await readEvents(EVENTS_AT_FIRST);
   else if (!live.streaming) await readEvents(100);
   announceChanges(services);
   updateHealth(health);
-  await Promise.all([refreshSeries(), refreshDrills(), refreshOutbox()]);
-  if (detail.parts && detail.parts.hasShadow) quietly(readComparison(detail.name));
+  await Promise.all([refreshSeries(), refreshDrills(), refreshOutbox(false)]);
+  if (detail.parts && detail.parts.shadow.kind === "table") quietly(readComparison(detail.name));
   showAll();
   live.took = performance.now() - began;
 }
@@ -181,7 +183,7 @@ function lost(error) {
     return;
   }
   if (!live.failures) {
-    live.since = new Date().toLocaleTimeString([], { hourCycle: "h23" });
+    live.since = CLOCK.format(new Date());
     announce("No contact with the gateway");
   }
   live.failures++;
@@ -242,7 +244,10 @@ function take(block) {
   } else {
     const event = JSON.parse(data);
     if (!keepEvent(event)) return;
-    if (event.kind === "policy" && detail.name === event.service) quietly(readPolicy(detail.name));
+    if (event.kind === "policy" && detail.name === event.service) {
+      quietly(readPolicy(detail.name));
+      quietly(readComparison(detail.name));
+    }
   }
   refreshSoon();
 }

@@ -12,19 +12,30 @@ const NOTHING = { queued: "Nothing waits.", dead: "No dead letters.", sent: "Non
 const LEVELS = { queued: "warn", dead: "bad", sent: "good", expired: "bad", dropped: "none" };
 const SYMBOLS = { queued: "half", dead: "bad", sent: "good", expired: "warn", dropped: "note" };
 const PAGE = 8;
-const outbox = { state: "queued", limit: PAGE, summary: null, entries: [], next: null, open: null, busy: false };
+const outbox = { state: "queued", limit: PAGE, summary: null, entries: [], next: null, open: null, busy: false, askedAt: -Infinity, lengths: "" };
 
 // ---- asking ------------------------------------------------------------------------------
 
+// The outbox asks its disk: it is not troubled every two seconds, where nothing shows that
+// it has news.
+function isDue() {
+  const lengths = known.services.map((service) => (service.queue ? service.queue.entries : "")).join();
+  const news = lengths !== outbox.lengths;
+  const due = performance.now() - outbox.askedAt > (news ? 2500 : 15000);
+  if (due) outbox.lengths = lengths;
+  return due;
+}
+
 // The summary tells whether there is anything to list.
-async function refreshOutbox() {
+async function refreshOutbox(asked = true) {
   if (!known.services.some((service) => service.queue)) {
     outbox.summary = null;
     byId("outbox").hidden = byId("nav-outbox").hidden = true;
     return;
   }
-  if (outbox.busy) return;
+  if (outbox.busy || (!asked && !isDue())) return;
   outbox.busy = true;
+  outbox.askedAt = performance.now();
   try {
     outbox.summary = await read("/api/v1/outbox/summary");
     const list = await read(`/api/v1/outbox?state=${outbox.state}&limit=${outbox.limit}`);

@@ -78,7 +78,7 @@ function makePatched(name, patched, changed) {
   if (!patched || !patched.length) return [];
   const error = element("p", { class: "error", role: "alert" });
   const back = button("Back to the file", { class: "small" }, () => pressed(back, error, async () => {
-    await changeWithToken("DELETE", servicePath(name) + "/patch", filled({ author: kept.get("author", sessionStorage) || "" }));
+    await changeWithToken("DELETE", servicePath(name) + "/patch", authored());
     announce("The policy of " + name + " is the file's again");
     changed();
   }));
@@ -90,7 +90,7 @@ function makePolicyForm(name, rows, list, changed) {
   const why = element("input", { maxlength: "150", autocomplete: "off" });
   const error = element("p", { class: "error", role: "alert" });
   const apply = element("button", { type: "submit", class: "go" }, "Apply until the next reload");
-  const more = () => filled({ reason: why.value.trim(), author: kept.get("author", sessionStorage) || "" });
+  const more = () => authored({ reason: why.value.trim() });
   const check = button("Check only", {}, () => pressed(check, error, async () => {
     const { changed: changes, warnings } = await sendPatch(name, rows, true, {});
     setText(error, ["It would be taken: " + changes.map((one) => `${one.key} from ${policyText(one.from)} to ${policyText(one.to)}`).join(", ")]
@@ -112,6 +112,6 @@ function makePolicyForm(name, rows, list, changed) {
 function makePolicy({ name, policy, patched }, editable, changed) {
   const rows = leavesOf(policy).map((leaf) => policyRow(leaf, editable));
   const list = element("dl", { class: "policy" }, ...rows.map((row) => row.node));
-  return element("details", { class: "part" }, element("summary", {}, editable ? "Policy, and changing it" : "Policy in force"),
+  return element("details", { class: "part", id: "policy" }, element("summary", {}, editable ? "Policy, and changing it" : "Policy in force"),
     ...makePatched(name, patched, changed), editable ? makePolicyForm(name, rows, list, changed) : list);
 }

@@ -172,6 +172,7 @@ function tagsOf(service, condition) {
   const tags = [];
   if (service.critical) tags.push(tag("critical", "one critical service down makes the whole critical"));
   if (!condition.essential) tags.push(tag("not essential", "an emergency may switch it off"));
+  if (service.shadow && !service.shadow.agrees) tags.push(tag("shadow differs", "the breaker that is compared with this one would decide otherwise now", "half"));
   if (condition.flapping) tags.push(tag("flapping", "it changes often, and is held at its worse condition until it is steady", "warn"));
   if (drillsOf(service.name).length) tags.push(tag("drill", "a drill makes it look ill on purpose", "hand"));
   return tags;

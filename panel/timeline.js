@@ -68,16 +68,41 @@ function answersOf(service, start, now) {
   return out.filter((one) => one.who && one.who !== "upstream" && one.to > one.from);
 }
 
-const marksOf = (service, start) => known.events.filter((event) => event.service === service.name && (event.kind === "manual" || event.kind === "drill" || event.kind === "policy") && Date.parse(event.time) > start);
+const MARKED = new Set(["manual", "drill", "policy", "reload", "reload_failed", "upgrade", "drain", "emergency"]);
+
+const marksOf = (name, start) => known.events.filter((event) => (event.service || "") === name && MARKED.has(event.kind) && Date.parse(event.time) > start);
+
+// The states of the whole, the same way.
+function overallSegments(start, now) {
+  const segments = [];
+  let to = now;
+  let state = live.overall;
+  for (let i = known.events.length - 1; i >= 0; i--) {
+    const event = known.events[i];
+    if (event.kind !== "overall") continue;
+    const at = Date.parse(event.time);
+    if (at <= start) break;
+    segments.unshift({ from: at, to, state });
+    to = at;
+    state = event.from;
+  }
+  segments.unshift({ from: start, to, state });
+  return joined(segments.filter((one) => one.to > one.from));
+}
 
 // ---- a lane ---------------------------------------------------------------------------------------
 
-const BARS = { closed: [12, 3], half: [8, 11], open: [4, 19], hand: [5, 17], none: [12, 3] };
+// From where, and how thick: the worse, the thicker.
+const BARS = { closed: [12, 3], half: [8, 11], warn: [8, 11], open: [4, 19], hand: [5, 17], none: [12, 3] };
+const OVERALL_BARS = { good: "closed", warn: "warn", bad: "open", none: "none" };
 
-function makeLane(service) {
-  const link = element("a", { href: serviceAddress(service.name) }, service.name);
+const serviceLook = (state) => stateOf(state);
+const overallLook = (state) => ({ ...overallOf(state), bar: OVERALL_BARS[overallOf(state).level] });
+
+function makeLane(name) {
+  const label = name ? element("a", { href: serviceAddress(name) }, name) : element("b", {}, "everything");
   const svg = drawing("svg", { class: "lane", role: "img", "aria-label": "" });
-  return { svg, node: element("div", { class: "lane-row" }, element("div", { class: "lane-name" }, link), svg) };
+  return { svg, node: element("div", { class: "lane-row" }, element("div", { class: "lane-name" }, label), svg) };
 }
 
 function rect(from, to, y, height, scale, title, attributes) {
@@ -85,49 +110,60 @@ function rect(from, to, y, height, scale, title, attributes) {
   return drawing("rect", { x: x.toFixed(3) + "%", y, width: Math.max(0.15, scale(to) - x).toFixed(3) + "%", height, ...attributes }, drawing("title", {}, title));
 }
 
-function between(one) {
-  return `${clockTime(new Date(one.from).toISOString())} – ${clockTime(new Date(one.to).toISOString())}, ${span((one.to - one.from) / 1000)}`;
+const timeOf = (ms) => CLOCK.format(ms - clockOffset);
+const between = (one) => `${timeOf(one.from)} – ${timeOf(one.to)}, ${span((one.to - one.from) / 1000)}`;
+
+function segmentRects(segments, look, scale) {
+  return segments.flatMap((one) => {
+    const { bar, word } = look(one.state);
+    const [y, height] = BARS[bar];
+    const title = `${word}: ${between(one)}`;
+    const drawn = rect(one.from, one.to, y, height, scale, title, { class: "bar", "data-bar": bar });
+    return bar === "half" ? [drawn, rect(one.from, one.to, y, height, scale, title, { fill: "url(#hatch)" })] : [drawn];
+  });
 }
 
-function drawLane(lane, service, start, began, now) {
-  const scale = (time) => ((time - start) / (now - start)) * 100;
-  const segments = segmentsOf(service, Math.max(start, began), now);
-  const answers = answersOf(service, Math.max(start, began), now);
-  const marks = marksOf(service, Math.max(start, began));
-  const nodes = segments.map((one) => {
-    const { bar, word } = stateOf(one.state);
-    const [y, height] = BARS[bar];
-    return rect(one.from, one.to, y, height, scale, `${word}: ${between(one)}`, { class: "bar", "data-bar": bar });
+function answerRects(answers, scale) {
+  return answers.map((one) => {
+    const nobody = one.who === "nobody";
+    return rect(one.from, one.to, 24, 3, scale, `${nobody ? "nobody" : "fallback " + one.who} answered: ${between(one)}`, { class: "bar", "data-bar": nobody ? "open" : "fallback" });
   });
-  for (const one of segments.filter((s) => stateOf(s.state).bar === "half")) nodes.push(rect(one.from, one.to, 8, 11, scale, "Half-open: " + between(one), { fill: "url(#hatch)" }));
-  for (const one of answers) nodes.push(rect(one.from, one.to, 24, 3, scale, `${one.who === "nobody" ? "nobody" : "fallback " + one.who} answered: ${between(one)}`, { class: "bar", "data-bar": one.who === "nobody" ? "open" : "fallback" }));
-  for (const event of marks) {
-    const said = described(event);
-    nodes.push(drawing("svg", { x: scale(Date.parse(event.time)).toFixed(3) + "%", y: 13, overflow: "visible" },
-      drawing("path", { class: "mark-at", d: "M0 -5 5 0 0 5 -5 0z" }, drawing("title", {}, `${clockTime(event.time)}: ${said.text}`))));
-  }
-  const key = segments.length + answers.length + marks.length;
-  // As long as nothing changed, only the places move.
-  if (lane.key === key && lane.svg.children.length === nodes.length) {
-    nodes.forEach((node, i) => {
-      const old = lane.svg.children[i];
-      for (const name of ["x", "width", "data-bar"]) {
-        if (node.hasAttribute(name)) setAttribute(old, name, node.getAttribute(name));
-      }
-      if (old.tagName === "rect") setText(old.firstElementChild, node.firstElementChild.textContent);
-    });
-  } else {
+}
+
+function markPaths(marks, scale) {
+  return marks.map((event) => drawing("svg", { x: scale(Date.parse(event.time)).toFixed(3) + "%", y: 13, overflow: "visible" },
+    drawing("path", { class: "mark-at", d: "M0 -5 5 0 0 5 -5 0z" }, drawing("title", {}, `${clockTime(event.time)}: ${described(event).text}`))));
+}
+
+// As long as the same things are in it, only their places change.
+function showInLane(lane, nodes, key) {
+  if (lane.key !== key) {
     lane.key = key;
     lane.svg.replaceChildren(...nodes);
+    return;
   }
-  setAttribute(lane.svg, "aria-label", laneText(service.name, segments));
+  nodes.forEach((node, i) => {
+    const old = lane.svg.children[i];
+    for (const name of ["x", "width", "y", "height", "data-bar"]) {
+      if (node.hasAttribute(name)) setAttribute(old, name, node.getAttribute(name));
+    }
+    if (old.tagName === "rect") setText(old.firstElementChild, node.firstElementChild.textContent);
+  });
 }
 
-function laneText(name, segments) {
+function drawLane(lane, name, segments, answers, look, { start, from, now }) {
+  const scale = (time) => ((time - start) / (now - start)) * 100;
+  const marks = marksOf(name, from);
+  const nodes = [segmentRects(segments, look, scale), answerRects(answers, scale), markPaths(marks, scale)];
+  showInLane(lane, nodes.flat(), nodes.map((some) => some.length).join("/"));
+  setAttribute(lane.svg, "aria-label", laneText(name || "everything", segments, look));
+}
+
+function laneText(name, segments, look) {
   const sums = new Map();
   for (const one of segments) sums.set(one.state, (sums.get(one.state) || 0) + one.to - one.from);
-  const parts = [...sums].map(([state, ms]) => lower(state) + " " + span(ms / 1000));
-  return `${name}: ${parts.join(", ")}; ${plural(segments.length - 1, "change", "changes")} in the last ${timeline.minutes} minutes`;
+  const parts = [...sums].map(([state, ms]) => look(state).word.toLowerCase() + " " + span(ms / 1000));
+  return `${name}: ${parts.join(", ")}; ${plural(Math.max(0, segments.length - 1), "change", "changes")} in the last ${timeline.minutes} minutes`;
 }
 
 // ---- all of it ----------------------------------------------------------------------------------------
@@ -162,21 +198,29 @@ function lanesShown(start) {
   return timeline.all ? services : services.slice(0, LANES_MOST);
 }
 
-function updateTimeline() {
+// Before `from` nothing is known: the process did not run, or the events are gone.
+function stretch() {
   const now = serverNow();
   const start = now - timeline.minutes * 60000;
-  const began = known.health ? Date.parse(known.health.system.started_at) : start;
-  const shown = lanesShown(start);
+  const began = known.health ? now - known.health.system.uptime_seconds * 1000 : start;
+  return { now, start, from: Math.max(start, began, eventList.from) };
+}
+
+function updateTimeline() {
+  const when = stretch();
+  const shown = lanesShown(when.start);
   const left = known.services.length - shown.length;
-  const rows = [...shown.map((service) => ({ key: "s " + service.name, service })), { key: "axis" }];
+  const rows = [{ key: "all" }, ...shown.map((service) => ({ key: "s " + service.name, service })), { key: "axis" }];
   if (left > 0) rows.push({ key: "more", left });
   updateList(byId("lanes"), rows, (row) => row.key, (row) => {
-    if (row.service) return makeLane(row.service);
+    if (row.service) return makeLane(row.service.name);
+    if (row.key === "all") return makeLane("");
     if (row.key === "axis") return makeAxis();
     return { node: button("", { class: "more-lanes" }, () => { timeline.all = true; updateTimeline(); }) };
   }, (made, row) => {
-    if (row.service) drawLane(made, row.service, start, began, now);
-    else if (row.key === "axis") updateAxis(made, start, now);
+    if (row.service) drawLane(made, row.service.name, segmentsOf(row.service, when.from, when.now), answersOf(row.service, when.from, when.now), serviceLook, when);
+    else if (row.key === "all") drawLane(made, "", overallSegments(when.from, when.now), [], overallLook, when);
+    else if (row.key === "axis") updateAxis(made, when.start, when.now);
     else setText(made.node, plural(row.left, "more service", "more services"));
   });
 }

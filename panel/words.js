@@ -96,7 +96,8 @@ function ago(time) {
 }
 
 // As this computer's clock shows it.
-const clockTime = (time) => new Date(Date.parse(time) - clockOffset).toLocaleTimeString([], { hourCycle: "h23" });
+const CLOCK = new Intl.DateTimeFormat([], { timeStyle: "medium", hourCycle: "h23" });
+const clockTime = (time) => CLOCK.format(Date.parse(time) - clockOffset);
 const dateTime = (time) => new Date(Date.parse(time) - clockOffset).toLocaleString();
 
 // ---- sentences -------------------------------------------------------------------
@@ -110,10 +111,12 @@ function answeredBy(service) {
   }
 }
 
+const outOf = (breaker) => breaker.endpoints.filter((endpoint) => endpoint.state === "open" || endpoint.state === "forced_open").length;
+
 function sinceSentence(breaker) {
+  const out = outOf(breaker);
+  if (out && out < breaker.endpoints.length) return out + " of " + breaker.endpoints.length + " endpoints out";
   let text = "for " + span(secondsSince(breaker.since));
-  const out = breaker.endpoints.filter((endpoint) => endpoint.state === "open" || endpoint.state === "forced_open").length;
-  if (out && out < breaker.endpoints.length) text += ", " + out + " of " + breaker.endpoints.length + " endpoints out";
   if (breaker.manual && breaker.manual.until) text += ", until " + clockTime(breaker.manual.until);
   else if (breaker.idle) text += ", due for a try";
   else if (breaker.next_probe_in_ms !== null) text += ", next try in " + span(Math.ceil(breaker.next_probe_in_ms / 1000));
@@ -195,7 +198,7 @@ const EVENT_WORDS = {
     : { level: "bad", symbol: "bad", text: "emergency", note: e.text }),
   drill: (e) => ({ level: "hand", symbol: "drill", text: "drill " + [causeOf(e.to), causeOf(e.cause)].filter(Boolean).join(", ") + by(e), note: [e.endpoint, e.text].filter(Boolean).join(" · ") }),
   policy: (e) => ({ level: "none", symbol: "note", text: (POLICY_WORDS[e.to] || "policy changed") + by(e), note: e.text }),
-  shadow: (e) => ({ level: "none", symbol: "note", text: "the shadow breaker " + (e.from ? lower(e.from) + " → " : "") + lower(e.to || "changed"), note: e.text || causeOf(e.cause) }),
+  shadow: (e) => ({ level: "none", symbol: "note", text: "the shadow breaker: " + (e.from ? lower(e.from) + " → " : "") + lower(e.to || "changed"), note: [endpointOf(e), e.text || causeOf(e.cause)].filter(Boolean).join(" · ") }),
   upgrade: (e) => ({ level: "none", symbol: "note", text: "upgrade" + (e.to ? ": " + e.to : "") + by(e), note: e.text }),
   gap: () => ({ level: "none", symbol: "note", text: "some events were missed", note: "" }),
 };

@@ -13,6 +13,7 @@ let context;
 let page;
 let complaints = [];
 let withheld = null;
+let skew = 0;
 
 // What a reader of the page sees there: nothing of what is hidden.
 const seen = (selector) => [...document.querySelectorAll(selector)].filter((node) => node.checkVisibility({ visibilityProperty: true })).map((node) => node.innerText);
@@ -29,6 +30,8 @@ async function open(url, options) {
   });
   if (withheld) await page.route(withheld, (route) => (route.request().headers().accept === "text/event-stream" ? route.abort() : route.continue()));
   withheld = null;
+  if (skew) await page.addInitScript((ms) => { const now = Date.now; Date.now = () => now() + ms; }, skew);
+  skew = 0;
   await page.goto(url);
 }
 
@@ -64,6 +67,8 @@ const actions = {
   press: (key) => page.keyboard.press(key),
   // Streams at such an address do not come through to the next page that is opened.
   withhold: (address) => { withheld = address; },
+  // The clock of the next page that is opened is wrong by so much.
+  skew: (ms) => { skew = ms; },
   offline: (yes) => context.setOffline(yes),
   media: (options) => page.emulateMedia(options),
   size: (width, height) => page.setViewportSize({ width, height }),

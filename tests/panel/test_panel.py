@@ -151,8 +151,7 @@ def test_a_breaker_is_opened_and_reset_from_the_page(gateway, server, page):
     cell(page, "state", "Forced open")
     cell(page, "name", "<b>load</b> test — ada, until")
     page.shows("#event-list", "force open by ada: <b>load</b> test")
-    assert page.run("document.querySelectorAll('main b, dialog b').length - chips.children.length"
-                    " - document.querySelectorAll('.queues b').length") == 0
+    assert page.run("document.querySelectorAll('#service-rows b, #event-list b').length") == 0
     assert gw.get("/").status == 503
     assert Admin(gw).breaker()["manual"]["author"] == "ada"
     # the name is known the second time, and the verb is the one that is likely
@@ -291,34 +290,42 @@ def test_a_drill_from_beginning_to_end(gateway, server, page):
 def test_a_policy_is_changed(gateway, server, page):
     gw = gateway([server(GOOD)], admin=ADMIN)
     show(page, gw, "#service/web")
-    page.click("#detail details > summary")
-    attempt = "#detail input[aria-label='timeout.attempt']"
+    page.click("#policy > summary")
+    attempt = "#policy input[aria-label='timeout.attempt']"
     before = Admin(gw).service()["policy"]["timeout"]["attempt"]
     page.fill(attempt, "soon")
-    page.click("#detail form .go")
-    page.shows("#detail form .error", "timeout.attempt")
+    page.click("#policy form .go")
+    page.shows("#policy form .error", "timeout.attempt")
     page.fill(attempt, "7s")
-    page.click("#detail form button[type=button]")
-    page.shows("#detail form .error", f"timeout.attempt from {before} to 7s")
-    page.click("#detail form .go")
-    page.shows("#detail .patched", "timeout.attempt: 7s")
+    page.click("#policy form button[type=button]")
+    page.shows("#policy form .error", f"timeout.attempt from {before} to 7s")
+    page.click("#policy form .go")
+    page.shows("#policy .patched", "timeout.attempt: 7s")
     assert Admin(gw).service()["policy"]["timeout"]["attempt"] == "7s"
-    page.click("#detail details > div button")
-    page.hides("#detail .patched")
+    page.click("#policy > div button")
+    page.hides("#policy .patched")
     assert Admin(gw).service()["policy"]["timeout"]["attempt"] == before
 
 
 def test_two_breakers_are_compared(gateway, server, page):
     gw = gateway([server(BAD)], admin=ADMIN, retry={"max": 0})
-    comparison = "#detail section[aria-label='Comparison with other settings']"
+    comparison = "#detail section[aria-label='Comparison']"
     show(page, gw, "#service/web")
+    page.shows("#detail summary", "Compare with other settings")
     page.hides(comparison)
-    Admin(gw).put("/api/v1/services/web/shadow", json={"breaker": {"consecutive": 2}})
+    page.click("#detail summary:text('Compare with other settings')")
+    page.fill("#detail input[aria-label='consecutive']", "2")
+    page.click("#detail button:text('Compare')")
+    page.shows(comparison, "Both decide the same now.")
+    page.shows(comparison + " th", "consecutive")
     for _ in range(3):
         gw.get("/")
-    show(page, gw, "#service/web")
-    page.shows(comparison, "would have opened 1 time and refused 1 call that were let through")
-    page.shows(comparison + " li", "consecutive")
+    page.shows(comparison, "would have opened 1 time, refused 1 call that went through")
+    page.shows("#event-list", "the shadow breaker: closed → open")
+    cell(page, "name", "shadow differs")
+    page.click(comparison + " button")
+    page.hides(comparison)
+    assert Admin(gw).json("/api/v1/services/web/shadow")["enabled"] is False
 
 
 # ---- the connection ---------------------------------------------------------------------------
@@ -379,6 +386,19 @@ def test_without_the_stream_it_asks(gateway, server, page):
     Admin(gw).command("force-open", reason="asked for")
     cell(page, "state", "Forced open")
     page.shows("#event-list", "asked for")
+
+
+def test_a_computer_whose_clock_is_wrong(gateway, server, page):
+    gw = gateway([server(GOOD)], admin=ADMIN)
+    gw.get("/")
+    Admin(gw).command("force-open", reason="just so")
+    page.do("skew", -3 * 3600 * 1000)
+    show(page, gw)
+    cell(page, "success", " s ago")
+    page.shows("#event-list", "just so")
+    page.until("[...document.querySelectorAll('#event-list time')].every((one) => /^now$| s ago$/.test(one.innerText))")
+    page.until("document.querySelectorAll('.lane .mark-at').length === 1"
+               " && document.querySelectorAll('.lane .bar[data-bar=hand]').length === 1")
 
 
 # ---- many services -------------------------------------------------------------------------------
@@ -507,7 +527,7 @@ def test_everybody_can_use_it(gateway, server, page, look):
     assert page.run("document.documentElement.scrollWidth <= innerWidth")
     page.run("openDetail('web')")
     page.shows("#detail-body", "Policy")
-    page.run("document.querySelector('#detail details').open = true")
+    page.run("for (const one of document.querySelectorAll('#detail details')) one.open = true")
     assert page.inspect() == ""
     if look not in (LIGHT, DARK_PHONE):
         return  # the dialogs have nothing of their own that these would show
