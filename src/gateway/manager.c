@@ -12,6 +12,10 @@
 #include "gateway/health.h"
 #include "gateway/manager_priv.h"
 
+/* So many services that flap could keep the control thread from everything else: an update
+ * that was asked for comes so long after the last one at the earliest. */
+#define REST_NS SWG_MS(10)
+
 /* Rung by whoever changed a breaker, on any thread; answered on the control thread.
  * Memory of its own, because a ring may still be on its way through the loop when the
  * manager ends: the last to see it frees it. */
@@ -164,6 +168,7 @@ void manager_update(struct manager *m) {
     /* without memory for the new plan's services nothing is known until there is some */
     if (plan && (m->generation == plan->generation || manager_follow(m, plan, now_ns) == 0))
         update(m, plan, now_ns);
+    m->updated_ns = now_ns;
     plan_release(plan);
 }
 
@@ -176,7 +181,14 @@ static void on_ring(struct io_task *task) {
         return;
     }
     atomic_exchange_explicit(&b->rung, false, memory_order_acq_rel);
-    manager_update(b->manager);
+    if (io_now(b->io) >= b->manager->updated_ns + REST_NS)
+        manager_update(b->manager);
+    else
+        io_timer_set(b->io, &b->manager->again, b->manager->updated_ns + REST_NS);
+}
+
+static void on_again(struct io_timer *t) {
+    manager_update(container_of(t, struct manager, again));
 }
 
 void manager_wake(struct manager *m) {
@@ -202,6 +214,7 @@ int manager_create(struct manager **out, struct gateway *g) {
         return -ENOMEM;
     m->gateway = g;
     m->overall_since_ns = g->started_ns;
+    io_timer_init(&m->again, on_again);
     if (g->io) {
         m->bell = calloc(1, sizeof *m->bell);
         if (!m->bell) {
@@ -218,6 +231,8 @@ int manager_create(struct manager **out, struct gateway *g) {
 void manager_destroy(struct manager *m) {
     if (!m)
         return;
+    if (m->bell)
+        io_timer_clear(m->bell->io, &m->again);
     bell_destroy(m->bell);
     manager_forget(m);
     free(m);

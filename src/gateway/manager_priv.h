@@ -34,7 +34,9 @@ struct manager_bell;
 struct manager {
     struct gateway *gateway;
     struct manager_bell *bell; /* NULL: there is no loop, as in some tests */
-    uint64_t generation;       /* of the plan that the services are of; 0: none yet */
+    struct io_timer again;     /* an update that was asked for too soon after the last */
+    uint64_t updated_ns;
+    uint64_t generation; /* of the plan that the services are of; 0: none yet */
     uint32_t count;
     struct managed *services;
     uint32_t *order;                 /* indices: what others depend on comes first */
