@@ -89,7 +89,11 @@ const struct command page_mock = {
         "  /cache  /counter  /interim  /trailers  /fields/50  /early/413\n"
         "  /hang  /reset  /close  /garbled      (more in GET /__mock/)\n\n"
         "A language model, as OpenAI's API speaks:\n\n"
-        "  /v1/chat/completions  /v1/models  /v1/embeddings",
+        "  /v1/chat/completions  /v1/models  /v1/embeddings\n"
+        "\n"
+        "and as Ollama's does:\n"
+        "\n"
+        "  /api/generate  /api/chat  /api/tags",
     .options = options,
     .exit_failed = "it could not listen",
     .example =

@@ -6,6 +6,7 @@
  *   mock_reply.c       an answer on its way out, in pieces where need be
  *   mock_page.c        paths with a meaning of their own: /bytes/N, /sse, …
  *   mock_llm.c         /v1/…: a language model
+ *   mock_ollama.c      /api/…: the same in the words of Ollama
  *   mock_websocket.c   /ws
  *   mock_control.c     /__mock/: state, behaviour, the last requests
  *   mock_records.c     counts, and the last requests
@@ -104,6 +105,7 @@ struct mock_reply {
     uint64_t length;              /* bytes, or events; UINT64_MAX: without end */
     uint64_t sent;                /* of them */
     uint64_t events;              /* sent, where it comes from tokens */
+    bool lines;                   /* of those each is a line; else there is an empty one behind */
     uint64_t cut;                 /* ends after so many bytes; UINT64_MAX: does not */
     bool cut_resets;
     uint64_t rate, paced_ns; /* bytes a second (0: at full speed), from when on */
@@ -247,6 +249,20 @@ bool mock_llm_embeddings(struct mock_connection *, const struct mock_request *,
                          struct mock_reply *);
 /* Sends what is due of a stream of tokens. */
 void mock_llm_stream(struct mock_connection *);
+/* What the model says: how many tokens, the next of them (with the space before it; it
+ * begins anew at its end), all of them. */
+uint64_t mock_llm_token_count(const struct mock *);
+struct bytes mock_llm_next_token(const struct mock *, struct bytes *rest, char memory[64]);
+void mock_llm_write_text(struct buf *, const struct mock *);
+uint64_t mock_llm_words(struct bytes);
+/* A whole answer is there when the last token would have come; true if that is later. */
+bool mock_llm_waits(struct mock_connection *);
+
+/* ---- mock_ollama.c ----------------------------------------------------------------------- */
+bool mock_ollama_generate(struct mock_connection *, const struct mock_request *,
+                          struct mock_reply *);
+bool mock_ollama_chat(struct mock_connection *, const struct mock_request *, struct mock_reply *);
+bool mock_ollama_tags(struct mock_connection *, const struct mock_request *, struct mock_reply *);
 
 /* ---- mock_websocket.c --------------------------------------------------------------- */
 bool mock_websocket_answer(struct mock_connection *, const struct mock_request *,

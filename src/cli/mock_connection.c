@@ -220,6 +220,7 @@ static void hold(struct mock_connection *c) {
     c->state = MOCK_HELD;
     c->mock->counts.held++;
     list_push_back(&c->mock->held, &c->park);
+    mock_control_notice(c->mock);
 }
 
 static void perform(struct mock_connection *c, const struct http1_head *head) {

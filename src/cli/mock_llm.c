@@ -35,7 +35,7 @@ static struct bytes reply_text(const struct mock *m) {
     return m->reply ? bytes_of(m->reply) : bytes_of(reply_default);
 }
 
-static uint64_t words_in(struct bytes text) {
+uint64_t mock_llm_words(struct bytes text) {
     struct bytes word;
     uint64_t count = 0;
     while (bytes_split(&text, ' ', &word))
@@ -43,14 +43,13 @@ static uint64_t words_in(struct bytes text) {
     return count;
 }
 
-static uint64_t token_count(const struct mock *m) {
-    uint64_t words = words_in(reply_text(m));
+uint64_t mock_llm_token_count(const struct mock *m) {
+    uint64_t words = mock_llm_words(reply_text(m));
     return m->now.tokens && words ? m->now.tokens : words;
 }
 
-/* The next word, with the space before it; the text begins anew at its end. */
-static struct bytes next_token(struct bytes text, struct bytes *rest, char memory[64]) {
-    struct bytes word = {0};
+struct bytes mock_llm_next_token(const struct mock *m, struct bytes *rest, char memory[64]) {
+    struct bytes text = reply_text(m), word = {0};
     bool first = !rest->at;
     while (!word.len) {
         if (!rest->len)
@@ -86,7 +85,7 @@ static uint64_t count_prompt(const struct node *messages) {
         return 0;
     for (const struct node_entry *e = messages->first; e; e = e->next) {
         const char *content = json_in_text(e->value, "content");
-        words += content ? words_in(bytes_of(content)) : 0;
+        words += content ? mock_llm_words(bytes_of(content)) : 0;
     }
     return words;
 }
@@ -158,12 +157,12 @@ static void write_chunk(struct buf *b, const struct wish *w, enum chunk kind, st
 static void write_stream(struct buf *b, const struct mock *m, const struct wish *w) {
     static const char error[] = "data: {\"error\":{\"message\":\"The model is overloaded.\","
                                 "\"type\":\"server_error\",\"code\":\"overloaded\"}}\n\n";
-    uint64_t tokens = token_count(m);
+    uint64_t tokens = mock_llm_token_count(m);
     struct bytes rest = {0};
     write_chunk(b, w, CHUNK_ROLE, BYTES(""), 0);
     for (uint64_t i = 0; i < tokens && i != m->now.error_after; i++) {
         char memory[64];
-        write_chunk(b, w, CHUNK_TOKEN, next_token(reply_text(m), &rest, memory), 0);
+        write_chunk(b, w, CHUNK_TOKEN, mock_llm_next_token(m, &rest, memory), 0);
     }
     if (m->now.error_after <= tokens) {
         buf_string(b, error);
@@ -175,14 +174,16 @@ static void write_stream(struct buf *b, const struct mock *m, const struct wish 
     buf_literal(b, "data: [DONE]\n\n");
 }
 
-/* Tokens before the event that comes next: before the first is the role. */
+/* Tokens before the event that comes next: before the first is the role, but in lines. */
 static uint64_t tokens_sent(const struct mock_reply *r) {
+    if (r->lines)
+        return r->events;
     return r->events ? r->events - 1 : 0;
 }
 
 static uint64_t due_ns(const struct mock *m, const struct mock_reply *r) {
-    uint64_t token = tokens_sent(r), last = token_count(m);
-    if (!r->events)
+    uint64_t token = tokens_sent(r), last = mock_llm_token_count(m);
+    if (!r->events && !r->lines)
         return r->paced_ns;
     if (token >= last)
         token = last ? last - 1 : 0;
@@ -191,8 +192,9 @@ static uint64_t due_ns(const struct mock *m, const struct mock_reply *r) {
 
 static struct bytes next_event(const struct mock_reply *r, uint64_t left) {
     const char *at = r->body.at + r->sent;
-    const char *end = memmem(at, r->body.len - r->sent, "\n\n", 2);
-    size_t len = end ? (size_t)(end + 2 - at) : r->body.len - r->sent;
+    size_t mark = r->lines ? 1 : 2;
+    const char *end = memmem(at, r->body.len - r->sent, "\n\n", mark);
+    size_t len = end ? (size_t)(end - at) + mark : r->body.len - r->sent;
     return (struct bytes){at, len < left ? len : (size_t)left};
 }
 
@@ -201,13 +203,14 @@ void mock_llm_stream(struct mock_connection *c) {
     struct mock *m = c->mock;
     for (uint64_t left; (left = mock_reply_left(r)) > 0;) {
         uint64_t due = due_ns(m, r);
-        if (r->events && tokens_sent(r) == m->now.silence_after)
+        bool begun = r->events || r->lines;
+        if (begun && tokens_sent(r) == m->now.silence_after)
             return; /* until the other side has had enough */
         if (io_now(m->io) < due) {
             io_timer_set(m->io, &c->timer, due);
             return;
         }
-        if (r->events && tokens_sent(r) == m->now.break_after) {
+        if (begun && tokens_sent(r) == m->now.break_after) {
             mock_connection_abort(c);
             return;
         }
@@ -223,16 +226,21 @@ void mock_llm_stream(struct mock_connection *c) {
 
 /* ---- a whole answer --------------------------------------------------------------------- */
 
+void mock_llm_write_text(struct buf *text, const struct mock *m) {
+    struct bytes rest = {0};
+    uint64_t tokens = mock_llm_token_count(m);
+    buf_init(text, ANSWER_MAX / 2);
+    for (uint64_t i = 0; i < tokens; i++) {
+        char memory[64];
+        buf_bytes(text, mock_llm_next_token(m, &rest, memory));
+    }
+}
+
 static void write_whole(struct buf *b, const struct mock *m, const struct wish *w) {
     struct json_out j;
     struct buf text;
-    struct bytes rest = {0};
-    uint64_t tokens = token_count(m);
-    buf_init(&text, ANSWER_MAX / 2);
-    for (uint64_t i = 0; i < tokens; i++) {
-        char memory[64];
-        buf_bytes(&text, next_token(reply_text(m), &rest, memory));
-    }
+    uint64_t tokens = mock_llm_token_count(m);
+    mock_llm_write_text(&text, m);
     json_init(&j, b);
     json_object(&j);
     write_id(&j, w->record);
@@ -258,10 +266,9 @@ static void write_whole(struct buf *b, const struct mock *m, const struct wish *
     buf_free(&text);
 }
 
-/* It is there when the last token would have come; true if that is later. */
-static bool waits(struct mock_connection *c) {
+bool mock_llm_waits(struct mock_connection *c) {
     const struct mock_behaviour *now = &c->mock->now;
-    uint64_t tokens = token_count(c->mock);
+    uint64_t tokens = mock_llm_token_count(c->mock);
     uint64_t delay = now->first_token_ns + (tokens ? tokens - 1 : 0) * now->token_interval_ns;
     if (!delay || c->due_ns == UINT64_MAX)
         return false;
@@ -292,7 +299,7 @@ bool mock_llm_chat(struct mock_connection *c, const struct mock_request *q, stru
         mock_reply_take(r, &b, EVENT_TYPE);
         r->source = MOCK_FROM_TOKENS;
         buf_literal(&r->fields, "Cache-Control: no-cache\r\n");
-    } else if (!(later = waits(c))) {
+    } else if (!(later = mock_llm_waits(c))) {
         buf_init(&b, ANSWER_MAX);
         write_whole(&b, c->mock, &w);
         mock_reply_take(r, &b, JSON_TYPE);
@@ -369,11 +376,11 @@ static void write_embeddings(struct json_out *j, const struct node *root) {
     json_key_string(j, "object", "list");
     json_key_array(j, "data");
     if (input && input->kind == NODE_SCALAR) {
-        words = words_in(input->text);
+        words = mock_llm_words(input->text);
         write_embedding(j, index, input->text, base64);
     } else if (input && input->kind == NODE_LIST) {
         for (const struct node_entry *e = input->first; e && index < INPUTS_MAX; e = e->next) {
-            words += words_in(e->value->text);
+            words += mock_llm_words(e->value->text);
             write_embedding(j, index++, e->value->text, base64);
         }
     }
