@@ -18,7 +18,7 @@ PACKAGES_STORE := postgresql python3-psycopg2
 PACKAGES_BLOG  := python3-pymongo
 PYTEST  := /usr/bin/python3 -m pytest
 
-.PHONY: all run example-blog-qa example-store example-ecommerce-ai example-ecommerce-ai-postgres test bench \
+.PHONY: all run example-blog-qa example-store example-ecommerce-ai example-ecommerce-ai-postgres example-ai-platform test bench \
         bench-faults soak docs deb install uninstall clean help format lint deps deps-test
 
 all: deps
@@ -30,6 +30,7 @@ help:
 	@echo "make example-store                  a whole system to break: payments, e-mails, PostgreSQL, rates"
 	@echo "make example-ecommerce-ai           another: a shop's seven AI services, and what stands in for them"
 	@echo "make example-ecommerce-ai-postgres  the same on PostgreSQL"
+	@echo "make example-ai-platform            models on GPUs, and what answers while those are gone"
 	@echo "make example-blog-qa                readers ask, a model answers: five things that fail, one of them a database"
 	@echo "make test                           every test suite, also under sanitizers; ends with the counts"
 	@echo "make bench                          speed: of the engine, and as ratios to HAProxy and nginx in the same run"
@@ -62,6 +63,10 @@ example-ecommerce-ai-postgres: all
 example-blog-qa: all
 	@scripts/install-packages $(PACKAGES_BLOG)
 	@exec examples/blog-qa/run
+
+example-ai-platform: all
+	@scripts/install-packages redis-server
+	@exec examples/ai-platform/run
 
 test: deps-test
 	@scripts/test

@@ -178,7 +178,11 @@ static void check_tiers(struct fill *f, const struct draft *draft, const char *n
                            name, i);
         if (t->kind != TIER_STALE || !t->name)
             continue;
-        if (!s->cache.enabled || s->policy.no_cache)
+        if (s->cache.enabled && s->policy.no_cache)
+            report_warning(
+                f->report, at, "enabled: {cache: true}",
+                "services.%s.fallback[%u] has no answers while the cache is switched off", name, i);
+        else if (!s->cache.enabled)
             report_error(f->report, at, "cache, as in cache: {fresh: 60s, stale: 24h}", NULL,
                          "services.%s.fallback[%u] needs answers that nobody keeps", name, i);
         else if (t->stale.max_ns > s->cache.stale_ns && node_get(node_get(at, "stale"), "max"))

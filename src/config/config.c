@@ -203,8 +203,23 @@ static void fill_options(struct fill *f, const struct node *root) {
     finish_top(f);
 }
 
+/* Whoever kills us in the end wants to see us gone by ourselves before. */
+static void finish_drain(struct drain_options *d) {
+    uint64_t left_ns = d->within_ns / 10 < SWG_SECONDS(1) ? d->within_ns / 10 : SWG_SECONDS(1);
+    if (!d->enabled)
+        d->delay_ns = d->timeout_ns = 0;
+    if (d->within_ns == SWG_OFF)
+        return;
+    uint64_t end_ns = d->within_ns - left_ns;
+    if (d->delay_ns > end_ns)
+        d->delay_ns = end_ns;
+    if (d->timeout_ns > end_ns - d->delay_ns)
+        d->timeout_ns = end_ns - d->delay_ns;
+}
+
 static void finish_top(struct fill *f) {
     struct gateway_options *o = f->options;
+    finish_drain(&o->drain);
     if (!o->workers)
         o->workers = core_count();
     struct service_options *services = fill_alloc(f, f->draft_count, sizeof *services);

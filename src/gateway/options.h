@@ -364,6 +364,8 @@ struct trace_options {
 };
 
 struct drain_options {
+    bool enabled;        /* else both times below are 0 */
+    uint64_t within_ns;  /* both together take no longer; SWG_OFF: they may */
     uint64_t delay_ns;   /* go on accepting, telling clients to close; default 5 s */
     uint64_t timeout_ns; /* then running requests get so long; default 30 s */
 };

@@ -753,6 +753,40 @@ def test_a_model_falls_ill(mock):
     assert said(chat(m, stream=True))[0] == "one two three"
 
 
+def test_a_model_speaks_as_ollama_does(mock):
+    m = mock("--name", "tiny", "--reply", "one two three")
+
+    def ask(path, status=200, **body):
+        answer = m.post(path, json.dumps(body).encode())
+        assert answer.status == status, answer
+        return [json.loads(line) for line in answer.body.splitlines()]
+
+    *lines, last = ask("/api/generate", prompt="say it")
+    assert [line["response"] for line in lines] == ["one", " two", " three"]
+    assert not any(line["done"] for line in lines) and {x["model"] for x in lines} == {"tiny"}
+    assert (last["done"], last["eval_count"], last["prompt_eval_count"]) == (True, 3, 2)
+    whole, = ask("/api/chat", model="m", stream=False, messages=[{"role": "user", "content": "a"}])
+    assert whole["message"] == {"role": "assistant", "content": "one two three"}
+    assert whole["model"] == "m" and whole["done"]
+    m.set(error_after=2)
+    assert ask("/api/generate", prompt="")[2:] == [{"error": "the model is overloaded"}]
+    m.set(break_after=1)
+    with m.connect() as client, pytest.raises(Closed) as closed:
+        client.post("/api/generate", b'{"prompt": ""}')
+    assert closed.value.how == "reset"
+    assert m.get("/api/generate").status == 405 and ask("/api/tags")[0]["models"]
+    assert m.post("/api/chat", b"[]").status == 400
+
+
+def test_who_waits_for_a_held_request_is_told(mock):
+    m = mock("--hang", "100%")
+    with m.connect() as waiter, m.connect() as client:
+        waiter.ask("GET", "/__mock/wait?held=1&timeout=1h")
+        m.state()  # it is waiting by now
+        client.ask("GET", "/x")
+        assert waiter.answer().status == 200
+
+
 def test_embeddings_follow_from_the_text(mock):
     reply = mock().post("/v1/embeddings", b'{"input": ["a", "b", "a"]}').json()["data"]
     assert reply[0]["embedding"] == reply[2]["embedding"] != reply[1]["embedding"]
