@@ -549,6 +549,13 @@ static void leave(void *arg, uint64_t listeners, pid_t next) {
     close_listeners(s);
 }
 
+/* The next process has read the file. */
+static void end_patches(struct server *s, const char *author) {
+    struct plan *plan = gateway_plan(s->gateway);
+    history_patches_ended(s->gateway, plan->options, "upgrade", author);
+    plan_release(plan);
+}
+
 static void upgrade_told(void *arg, bool ok, pid_t next, const char *author, const char *why) {
     struct server *s = arg;
     struct log_line line;
@@ -558,6 +565,8 @@ static void upgrade_told(void *arg, bool ok, pid_t next, const char *author, con
     snprintf(text, sizeof text, ok ? "process %d takes over%s" : "failed (process %d): %s",
              (int)next, why);
     history_note(s->gateway, "upgrade", author, text);
+    if (ok)
+        end_patches(s, author);
     if (!log_begin(&line, ok ? LOG_INFO : LOG_ERROR,
                    ok ? "upgrade: the new process has taken over"
                       : "upgrade failed: this process goes on"))
@@ -709,7 +718,7 @@ bool server_reload(struct server *s, const char *author, uint64_t *generation, s
         notify_say(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, swg_now() / 1000);
     bool ok = load_and_apply(s, text);
     if (ok)
-        history_patches_ended(s->gateway, before->options, author);
+        history_patches_ended(s->gateway, before->options, "reload", author);
     plan_release(before);
     atomic_fetch_add_explicit(ok ? &s->gateway->reloads : &s->gateway->reload_errors, 1,
                               memory_order_relaxed);

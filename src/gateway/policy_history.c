@@ -57,25 +57,27 @@ static bool told_before(const struct gateway_options *o, uint32_t i) {
     return false;
 }
 
-static void tell_ended(struct gateway *g, const char *service, const char *author,
-                       const char *text) {
+static void tell_ended(struct gateway *g, const char *service, const char *cause,
+                       const char *author, const char *text) {
     events_add(g->events, &(struct event_info){.unix_ms = unix_ms(),
                                                .kind = "policy",
                                                .service = service,
-                                               .to = "reloaded",
-                                               .cause = "reload",
+                                               .to = "ended",
+                                               .cause = cause,
                                                .author = author,
                                                .text = text});
     struct log_line line;
-    if (!log_begin(&line, LOG_WARN, "changes at run time ended with the reload"))
+    if (!log_begin(&line, LOG_WARN, "changes at run time have ended"))
         return;
     log_str(&line, "service", service);
+    log_str(&line, "cause", cause);
     log_str(&line, "changes", text);
     log_str(&line, "author", author);
     log_end(&line);
 }
 
-void history_patches_ended(struct gateway *g, const struct gateway_options *o, const char *author) {
+void history_patches_ended(struct gateway *g, const struct gateway_options *o, const char *cause,
+                           const char *author) {
     for (uint32_t i = 0; i < o->patch_count; i++) {
         char memory[TEXT_SIZE];
         struct buf text;
@@ -83,7 +85,7 @@ void history_patches_ended(struct gateway *g, const struct gateway_options *o, c
             continue;
         buf_init_fixed(&text, memory, sizeof memory);
         list_patches(o, i, &text);
-        tell_ended(g, o->patches[i].service, author, buf_cstr(&text));
+        tell_ended(g, o->patches[i].service, cause, author, buf_cstr(&text));
     }
 }
 

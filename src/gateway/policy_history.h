@@ -16,8 +16,9 @@ struct policy_note {
 
 /* Control thread. */
 void history_policy_changed(struct gateway *, const struct policy_note *);
-/* A reload has ended the changes that these options had. */
-void history_patches_ended(struct gateway *, const struct gateway_options *, const char *author);
+/* A reload, or an upgrade (`cause`), has ended the changes that these options had. */
+void history_patches_ended(struct gateway *, const struct gateway_options *, const char *cause,
+                           const char *author);
 
 /* A shadow breaker has changed its state. Any thread, under no lock. */
 void history_shadow_changed(struct gateway *, const char *service, const char *endpoint,

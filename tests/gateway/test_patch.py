@@ -7,6 +7,7 @@ from kit.admin import ADMIN, Admin
 from kit.http import answer
 from kit.load import Load, echo
 from kit.mock import command
+from kit.upgrade import upgrade
 
 FAIL = answer(b"no", "500 Internal Server Error")
 PATH = "/api/v1/services/web"
@@ -140,14 +141,24 @@ def test_a_reload_ends_it_and_says_what(one):
     assert patch(admin, {"timeout": {"attempt": "2s"}})["policy"]["timeout"]["total"] == "1m"
     with admin.follow() as events:
         got = admin.post("/api/v1/config/reload", json={"author": "bob"}).json()
-        told = events.until("policy", service="web", to="reloaded")
+        told = events.until("policy", service="web", to="ended")
     assert [(p["service"], p["key"], p["value"], p["author"]) for p in got["replaced"]] == [
         ("web", "breaker.failures", 8, "ada"), ("web", "timeout.attempt", "2s", "admin API")]
     assert told["author"] == "bob" and "breaker.failures (8 by ada)" in told["text"]
-    assert admin.gw.wait_message("changes at run time ended with the reload")["service"] == "web"
+    assert admin.gw.wait_message("changes at run time have ended")["cause"] == "reload"
     seen = admin.service()
     assert seen["patched"] == [] and seen["policy"]["breaker"]["failures"] == 5
     assert seen["policy"]["timeout"]["total"] == "7s"
+
+
+def test_an_upgrade_ends_it_too(one):
+    admin = one()
+    patch(admin, {"breaker": {"failures": 8}, "author": "ada"})
+    upgrade(admin.gw)
+    line = admin.gw.wait_message("changes at run time have ended")
+    assert line["cause"] == "upgrade" and line["changes"] == "breaker.failures (8 by ada)"
+    with Admin(admin.gw) as after:
+        assert after.service()["policy"]["breaker"]["failures"] == 5
 
 
 # ---- what is refused --------------------------------------------------------------------
