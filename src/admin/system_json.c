@@ -34,7 +34,7 @@ static void write_bytes(struct json_out *j, const char *key, uint64_t bytes) {
 
 /* A disk that does not answer any more shows by its age. */
 static void write_disks(struct json_out *j, struct admin *a) {
-    struct disk_reading all[DISK_PLACES_MAX];
+    struct disk_reading all[DISK_PLACES_MAX] = {0};
     uint32_t count = disk_space_read(a->disks, all);
     json_key_object(j, "disks");
     for (uint32_t i = 0; i < count; i++) {

@@ -137,7 +137,7 @@ uint32_t disk_space_read(struct disk_space *d, struct disk_reading out[DISK_PLAC
 
 static void collect(struct metrics_scrape *scrape, void *arg) {
     struct disk_space *d = arg;
-    struct disk_reading all[DISK_PLACES_MAX];
+    struct disk_reading all[DISK_PLACES_MAX] = {0};
     uint32_t count = disk_space_read(d, all);
     for (uint32_t i = 0; i < count; i++) {
         const char *labels[] = {all[i].name};

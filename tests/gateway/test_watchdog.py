@@ -2,10 +2,12 @@
 import re
 import signal
 import socket
+import struct
 
 import pytest
 
 from kit.admin import ADMIN, Admin
+from kit.upgrade import upgrade
 from kit.waiting import DEADLINE, eventually
 
 QUICK = {"loop": "500ms"}
@@ -17,17 +19,27 @@ class Listener:
     def __init__(self, name):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.sock.settimeout(DEADLINE)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.sock.bind(name)
         self.name = name.replace("\0", "@")
 
     def next(self):
         return dict(line.split("=", 1) for line in self.sock.recv(4096).decode().splitlines())
 
+    def until_from(self, key, pid):
+        """The next message about that, from that process: systemd looks at it too."""
+        for _ in range(200):
+            data, more, _, _ = self.sock.recvmsg(4096, socket.CMSG_SPACE(12))
+            if struct.unpack("iII", more[0][2])[0] == pid and f"{key}=" in data.decode():
+                return
+        raise AssertionError(f"{pid} says nothing about {key}")
+
     def until(self, key):
         """The next message about that."""
-        while key not in (message := self.next()):
-            pass
-        return message
+        for _ in range(200):
+            if key in (message := self.next()):
+                return message
+        raise AssertionError(f"nothing is said about {key}")
 
     def is_silent(self, seconds):
         self.sock.settimeout(seconds)
@@ -86,6 +98,15 @@ def test_what_systemd_is_told(gateway, server, listener):
     gw.signal(signal.SIGTERM)
     assert listener.until("STOPPING") == {"STOPPING": "1", "STATUS": "Draining"}
     assert listener.next() == {"WATCHDOG": "1"}  # it serves on, while it drains
+
+
+def test_the_next_process_is_the_one_to_watch(gateway, server, listener):
+    gw = gateway([server()], env={"NOTIFY_SOCKET": listener.name, "WATCHDOG_USEC": "300000"})
+    listener.until("WATCHDOG")
+    upgrade(gw)
+    assert listener.until("MAINPID") == {"MAINPID": str(gw.pid)}
+    for key in ("READY", "WATCHDOG"):
+        listener.until_from(key, gw.pid)
 
 
 @pytest.mark.parametrize("env", [
