@@ -2,6 +2,7 @@
 #include "cli/launch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
@@ -10,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/handover.h"
@@ -34,10 +38,14 @@ static char *own_path(void) {
 int launch_init(struct launch *l, char *const *argv) {
     l->path = own_path();
     l->argv = argv;
+    l->helper = -1;
     return l->path ? 0 : -ENOMEM;
 }
 
 void launch_free(struct launch *l) {
+    if (l->helper >= 0)
+        close(l->helper);
+    l->helper = -1;
     free(l->path);
     l->path = NULL;
 }
@@ -71,7 +79,7 @@ static char **make_environment(char *channel) {
 
 /* ---- starting ------------------------------------------------------------------ */
 
-pid_t launch_start(const struct launch *l, int channel, int errors) {
+static pid_t start(const struct launch *l, int channel, int errors) {
     char variable[] = HANDOVER_CHANNEL "=3";
     char **environment = make_environment(variable);
     posix_spawn_file_actions_t files;
@@ -95,4 +103,107 @@ pid_t launch_start(const struct launch *l, int channel, int errors) {
     posix_spawn_file_actions_destroy(&files);
     free(environment);
     return error ? -error : pid;
+}
+
+/* ---- the helper ------------------------------------------------------------------ */
+
+enum order_kind { ORDER_START = 1, ORDER_WAIT, ORDER_BLOCK, ORDER_KILL };
+
+/* Over the same messages as an upgrade: value: a process, then its status. */
+static struct handover_message carry_out(const struct launch *l, const struct handover_message *m,
+                                         const struct handover_fds *fds, pid_t *child) {
+    struct handover_message told = {.count = 2};
+    int status = 0;
+    pid_t result = -EINVAL;
+    if (m->kind == ORDER_START && fds->count == 2) {
+        result = start(l, fds->fd[0], fds->fd[1]);
+        *child = result > 0 ? result : *child;
+    } else if ((m->kind == ORDER_WAIT || m->kind == ORDER_BLOCK) && *child > 0) {
+        result = waitpid(*child, &status, m->kind == ORDER_WAIT ? WNOHANG : 0);
+        *child = result == *child ? 0 : *child;
+    } else if (m->kind == ORDER_KILL && *child > 0) {
+        result = kill(*child, SIGKILL);
+    }
+    told.value[0] = (uint32_t)result;
+    told.value[1] = (uint32_t)status;
+    return told;
+}
+
+/* The only process it ever names is its own child. */
+static void help(const struct launch *l, int channel) {
+    struct handover_message m;
+    struct handover_fds fds;
+    pid_t child = 0;
+    while (handover_receive(channel, &m, &fds, true) == 0) {
+        const struct handover_message told = carry_out(l, &m, &fds, &child);
+        handover_close(&fds);
+        if (handover_send(channel, &told, NULL, true) < 0)
+            return;
+    }
+}
+
+/* It ends when the gateway has, and not by a signal that is meant for that. */
+static void be_helper(const struct launch *l, int channel) {
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        signal(ignored[i], SIG_IGN);
+    prctl(PR_SET_NAME, "sg-launcher");
+    if (dup2(channel, CHANNEL) < 0)
+        _exit(1);
+    closefrom(CHANNEL + 1);
+    fcntl(CHANNEL, F_SETFD, FD_CLOEXEC);
+    help(l, CHANNEL);
+    _exit(0);
+}
+
+int launch_fork_helper(struct launch *l) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    pid_t pid = fork();
+    int error = pid < 0 ? -errno : 0;
+    if (pid == 0) {
+        close(pair[0]);
+        be_helper(l, pair[1]);
+    }
+    close(pair[1]);
+    if (error)
+        close(pair[0]);
+    else
+        l->helper = pair[0];
+    return error;
+}
+
+static pid_t ask(const struct launch *l, uint32_t kind, const struct handover_fds *fds,
+                 int *status) {
+    const struct handover_message order = {.kind = kind};
+    struct handover_message told;
+    struct handover_fds none;
+    int error = handover_send(l->helper, &order, fds, true);
+    if (!error)
+        error = handover_receive(l->helper, &told, &none, true);
+    if (error)
+        return error;
+    handover_close(&none);
+    if (status)
+        *status = (int)told.value[1];
+    return (pid_t)told.value[0];
+}
+
+pid_t launch_start(const struct launch *l, int channel, int errors) {
+    const struct handover_fds fds = {2, {channel, errors}};
+    return l->helper >= 0 ? ask(l, ORDER_START, &fds, NULL) : start(l, channel, errors);
+}
+
+pid_t launch_wait(const struct launch *l, pid_t pid, int *status, bool block) {
+    if (l->helper >= 0)
+        return ask(l, block ? ORDER_BLOCK : ORDER_WAIT, NULL, status);
+    return waitpid(pid, status, block ? 0 : WNOHANG);
+}
+
+void launch_kill(const struct launch *l, pid_t pid) {
+    if (l->helper >= 0)
+        ask(l, ORDER_KILL, NULL, NULL);
+    else
+        kill(pid, SIGKILL);
 }

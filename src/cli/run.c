@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
+#include "cli/confine.h"
 #include "cli/pid_file.h"
 #include "cli/server.h"
 #include "observe/log.h"
@@ -21,7 +22,7 @@ static int load(const char *path, struct gateway_options **out) {
 static int serve(struct gateway_options *options, const char *pid_file, struct heir *heir,
                  const struct launch *launch) {
     struct server *server;
-    if (server_create(&server, options, heir, launch) < 0)
+    if (server_create(&server, options, heir, launch, pid_file) < 0)
         return EXIT_FAILED;
     int error = pid_file_write(pid_file);
     if (error)
@@ -41,8 +42,14 @@ static int run(const char *path, const char *pid_file, struct heir *heir) {
     struct launch launch;
     if (load(path, &options) < 0)
         return EXIT_USAGE;
-    int result =
-        launch_init(&launch, arguments) < 0 ? EXIT_FAILED : serve(options, pid_file, heir, &launch);
+    int result = EXIT_FAILED;
+    int error = launch_init(&launch, arguments);
+    if (!error && confine_is_wanted(options))
+        error = launch_fork_helper(&launch);
+    if (error)
+        fprintf(stderr, "switchgear: cannot start: %s\n", strerror(-error));
+    else
+        result = serve(options, pid_file, heir, &launch);
     gateway_options_release(options);
     launch_free(&launch);
     return result;

@@ -16,6 +16,7 @@
 #include <switchgear/run.h>
 
 #include "admin/admin.h"
+#include "cli/confine.h"
 #include "cli/heir.h"
 #include "cli/names.h"
 #include "cli/notify.h"
@@ -976,6 +977,51 @@ static int start_lanes(struct server *s) {
     return 0;
 }
 
+/* Root's last business: sockets, on whatever port. The listeners find them as those that
+ * another process has opened. */
+static int open_early(struct server *s, const struct listen_options *o, const char *written,
+                      uint32_t index, uint32_t count) {
+    struct sockaddr_storage address = {0};
+    struct inherited like = {.written = (char *)written, .from_index = index};
+    struct loop_listener_options options = {.reuse_port = count > 1, .claim = true};
+    uint32_t found;
+    socklen_t len = 0;
+    int error = o->unix_path ? 0 : resolve_listen(o, &address, &len);
+    if (o->unix_path || error ||
+        inherit_find(&s->heir->sockets, written, (struct sockaddr *)&address, len, &found, 1))
+        return error;
+    for (uint32_t i = 0; !error && i < count; i++, options.claim = false) {
+        int fd = loop_listener_bind((struct sockaddr *)&address, len, &options);
+        error = fd < 0 ? fd : inherit_add(&s->heir->sockets, fd, &like);
+        if (error && fd >= 0)
+            close(fd);
+        if (!error) { /* port 0 is a real one now */
+            const struct inherited *last = &s->heir->sockets.sockets[s->heir->sockets.count - 1];
+            address = last->address;
+            len = last->len;
+        }
+    }
+    if (error)
+        fprintf(stderr, "switchgear: cannot listen on %s: %s\n", written, strerror(-error));
+    return error;
+}
+
+static int give_up_privileges(struct server *s, const char *pid_file) {
+    const struct gateway_options *o = s->options;
+    char written[256];
+    int error = 0;
+    for (uint32_t i = 0; confine_changes_user(o) && !error && i < o->listen_count; i++) {
+        write_listener(&o->listens[i], written, sizeof written);
+        error = open_early(s, &o->listens[i], written, i, o->workers);
+    }
+    if (!error && confine_changes_user(o) && o->admin.enabled) {
+        const struct listen_options admin = {.host = o->admin.host, .port = o->admin.port};
+        write_admin(s, written, sizeof written);
+        error = open_early(s, &admin, written, HANDOVER_ADMIN, 1);
+    }
+    return error ? -1 : confine_begin(o, pid_file);
+}
+
 /* A socket that nobody serves would take connections and never answer. */
 static int complain_of_left(const struct server *s) {
     const struct inherited *left = inherit_left(&s->heir->sockets);
@@ -1030,11 +1076,13 @@ static int create(struct server *s) {
     s->flush.run = flush_log;
     loop_hook_add(s->control, &s->flush);
     on_tick(&s->tick);
-    return start_lanes(s) < 0 ? -1 : start_watchdog(s);
+    if (confine_end(s->options) < 0 || start_lanes(s) < 0)
+        return -1;
+    return start_watchdog(s);
 }
 
 int server_create(struct server **out, struct gateway_options *o, struct heir *heir,
-                  const struct launch *launch) {
+                  const struct launch *launch, const char *pid_file) {
     struct server *s = calloc(1, sizeof *s);
     *out = NULL;
     if (!s)
@@ -1045,6 +1093,13 @@ int server_create(struct server **out, struct gateway_options *o, struct heir *h
     notify_open(&s->notify);
     log_open(&(struct log_settings){.format = o->log.logfmt ? LOG_LOGFMT : LOG_JSON,
                                     .level = (enum log_level)o->log.level});
+    if (give_up_privileges(s, pid_file) < 0) { /* nothing is there yet */
+        log_close();
+        notify_close(&s->notify);
+        gateway_options_release(s->options);
+        free(s);
+        return -1;
+    }
     if (create(s) < 0) {
         server_destroy(s);
         return -1;

@@ -24,9 +24,10 @@
 struct server;
 
 /* Binds everything, or takes what `heir` has, and starts the threads; 0, or -1 with a
- * message printed. heir and launch are the caller's and outlive the server. */
+ * message printed. The rest is the caller's and
+ * outlives the server; pid_file may be NULL. */
 int server_create(struct server **out, struct gateway_options *, struct heir *,
-                  const struct launch *);
+                  const struct launch *, const char *pid_file);
 /* Until it has drained. 0, or 1 when the loop itself failed. */
 int server_run(struct server *);
 void server_destroy(struct server *);

@@ -110,10 +110,10 @@ static void failed(struct upgrade *u, int status) {
 
 static void reap(struct upgrade *u) {
     int status = 0;
-    pid_t ended = waitpid(u->pid, &status, WNOHANG);
+    pid_t ended = launch_wait(u->launch, u->pid, &status, false);
     if (!ended && io_now(u->io) >= u->until_ns) {
-        kill(u->pid, SIGKILL);
-        ended = waitpid(u->pid, &status, 0);
+        launch_kill(u->launch, u->pid);
+        ended = launch_wait(u->launch, u->pid, &status, true);
     }
     if (ended)
         failed(u, ended > 0 ? status : 0);
@@ -128,7 +128,7 @@ static void fail(struct upgrade *u, const char *why) {
     u->state = UPGRADE_FAILING;
     close_channel(u);
     if (hangs)
-        kill(u->pid, SIGKILL);
+        launch_kill(u->launch, u->pid);
     u->until_ns = io_now(u->io) + EXIT_NS;
     io_timer_set(u->io, &u->timer, io_now(u->io) + REAP_NS);
 }
@@ -308,8 +308,9 @@ void upgrade_stop(struct upgrade *u) {
     close_errors(u);
     io_timer_clear(u->io, &u->timer);
     if (u->state != UPGRADE_IDLE && u->state != UPGRADE_LEFT) {
-        kill(u->pid, SIGKILL);
-        waitpid(u->pid, NULL, 0);
+        int status;
+        launch_kill(u->launch, u->pid);
+        launch_wait(u->launch, u->pid, &status, true);
     }
 }
 

@@ -39,6 +39,8 @@
 #define LATER(path) \
     { path, &type_later, NO_FIELD, .flags = DIRECTIVE_LATER }
 
+static const struct choice confine_choices[] = {
+    {"off", CONFINE_OFF, false}, {"auto", CONFINE_AUTO, false}, {"on", CONFINE_ON, false}, {0}};
 static const struct choice expose_choices[] = {
     {"auto", EXPOSE_AUTO, false}, {"full", EXPOSE_FULL, false}, {"off", EXPOSE_OFF, false}, {0}};
 static const struct choice protocol_choices[] = {

@@ -385,6 +385,14 @@ struct watchdog_options {
     uint64_t memory_bytes; /* resident; 0: no matter */
 };
 
+enum confine_choice { CONFINE_OFF, CONFINE_AUTO, CONFINE_ON };
+
+/* What the process gives up once it has started. */
+struct confine_options {
+    const char *user, *group; /* NULL: stays who it is; its own group */
+    int seccomp, landlock;    /* enum confine_choice */
+};
+
 struct gateway_options {
     uint32_t references; /* gateway_options_hold(), _release() */
     struct arena *arena;
@@ -409,6 +417,7 @@ struct gateway_options {
     struct log_options log;
     struct trace_options trace;
     struct admin_options admin;
+    struct confine_options confine;
     uint32_t listen_count;
     const struct listen_options *listens;
     uint32_t database_count;

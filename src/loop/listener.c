@@ -57,8 +57,8 @@ static void abandon(int fd, const struct sockaddr *address, socklen_t len) {
     unlink(path);
 }
 
-int loop_listener_open(struct loop_listener *l, struct loop *loop, const struct sockaddr *address,
-                       socklen_t len, const struct loop_listener_options *options) {
+int loop_listener_bind(const struct sockaddr *address, socklen_t len,
+                       const struct loop_listener_options *options) {
     if (options->claim && options->reuse_port) {
         struct loop_listener_options alone = *options;
         alone.reuse_port = false;
@@ -76,6 +76,14 @@ int loop_listener_open(struct loop_listener *l, struct loop *loop, const struct 
         abandon(fd, address, len);
         return error;
     }
+    return fd;
+}
+
+int loop_listener_open(struct loop_listener *l, struct loop *loop, const struct sockaddr *address,
+                       socklen_t len, const struct loop_listener_options *options) {
+    int fd = loop_listener_bind(address, len, options);
+    if (fd < 0)
+        return fd;
     int error = loop_listener_adopt(l, loop, fd, options);
     if (error)
         abandon(fd, address, len);

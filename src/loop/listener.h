@@ -69,6 +69,9 @@ struct loop_listener {
 /* The state in which loop_listener_close() is harmless. */
 void loop_listener_init(struct loop_listener *, const struct loop_listener_ops *);
 
+/* A socket that listens, for whoever adopts it, or -errno. */
+int loop_listener_bind(const struct sockaddr *, socklen_t, const struct loop_listener_options *);
+
 /* Binds and listens. 0, or -errno with nothing left open. A path that a dead
  * process left behind is bound again; one that answers is -EADDRINUSE. */
 int loop_listener_open(struct loop_listener *, struct loop *, const struct sockaddr *, socklen_t,

@@ -34,7 +34,7 @@ def configuration(endpoints, *, routes=None, services=None, listen=None, workers
     """A whole configuration around one service `web`; what is given replaces defaults
     that make tests quick. Keys of the service: as keywords."""
     top = {}
-    for key in ("limits", "drain", "log", "cache_memory", "cache_entries", "cache_disk",
+    for key in ("limits", "drain", "log", "confine", "cache_memory", "cache_entries", "cache_disk",
                 "cache_redis", "admin", "defaults", "store",
                 "store_key", "store_lease", "databases", "resilience", "trace", "watchdog"):
         if key in rest:

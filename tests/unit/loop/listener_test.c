@@ -278,6 +278,31 @@ static void drain_loses_nobody_who_is_connected(void **state) {
     door_close(&d);
 }
 
+/* Of a socket that somebody else has, too, nobody is accepted any more, and nobody refused. */
+static void what_others_hold_is_left_to_them(void **state) {
+    const struct loop_listener_options held = {.held = true, .drain_ns = 1};
+    struct door d, other;
+    int peers[2];
+
+    door_init(&d, *state);
+    door_init(&other, *state);
+    assert_int_equal(open_tcp(&other, &defaults), 0);
+    loop_listener_pause(&other.listener);
+    int fd = dup(other.listener.fd);
+    assert_int_equal(loop_listener_adopt(&d.listener, *state, fd, &held), 0);
+    assert_true((peers[0] = dial(&other)) >= 0);
+    loop_listener_drain(&d.listener);
+    assert_true((peers[1] = dial(&other)) >= 0);
+    TURN_UNTIL(d.loop, d.drained);
+    assert_int_equal(d.accepted, 0);
+    loop_listener_resume(&other.listener);
+    TURN_UNTIL(d.loop, other.accepted == 2);
+    close(peers[0]);
+    close(peers[1]);
+    door_close(&d);
+    door_close(&other);
+}
+
 static void while_draining_no_new_handshake_begins(void **state) {
     struct door d;
     struct pollfd connecting = {.events = POLLOUT};
@@ -392,6 +417,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(without_descriptors_it_waits_and_does_not_spin, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(drain_loses_nobody_who_is_connected, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_others_hold_is_left_to_them, setup, teardown),
         cmocka_unit_test_setup_teardown(while_draining_no_new_handshake_begins, setup, teardown),
         cmocka_unit_test_setup_teardown(draining_wakes_a_paused_listener, setup, teardown),
         cmocka_unit_test_setup_teardown(a_unix_socket_has_its_mode_and_leaves_no_path, setup,

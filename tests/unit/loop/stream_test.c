@@ -107,6 +107,35 @@ static void data_wanted_late_does_not_wait_for_an_event(void **state) {
     close(peer);
 }
 
+/* At an upgrade another process goes on with the socket. */
+static void a_released_socket_keeps_what_was_not_read(void **state) {
+    struct recorder r, next;
+    int peer = adopt(&r);
+    const struct iovec much = {calloc(1, 8 << 20), 8 << 20};
+    (void)state;
+
+    io_want_data(&r.stream, true);
+    write_text(peer, "one");
+    TURN_UNTIL(world.loop, recorded(&r, "one"));
+    write_text(peer, "two"); /* noted perhaps, and not read */
+    int fd = io_release(&r.stream);
+    assert_true(fd >= 0);
+    assert_false(io_is_open(&r.stream));
+    assert_int_equal(io_release(&r.stream), -ENOTCONN);
+    turn_some(world.loop);
+    assert_true(recorded(&r, "one"));
+    recorder_init(&next);
+    assert_int_equal(io_adopt(loop_io(world.loop), &next.stream, fd), 0);
+    io_want_data(&next.stream, true);
+    TURN_UNTIL(world.loop, recorded(&next, "two"));
+    assert_int_equal(io_send(&next.stream, &much, 1), 0);
+    assert_int_equal(io_release(&next.stream), -EBUSY);
+    assert_true(io_is_open(&next.stream));
+    io_close(&next.stream);
+    close(peer);
+    free(much.iov_base);
+}
+
 static void a_pause_in_the_callback_keeps_the_rest(void **state) {
     struct recorder r;
     int peer = adopt(&r);
@@ -885,6 +914,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         EACH_WAY(data_comes_only_while_wanted),
         EACH_WAY(data_wanted_late_does_not_wait_for_an_event),
+        EACH_WAY(a_released_socket_keeps_what_was_not_read),
         EACH_WAY(a_pause_in_the_callback_keeps_the_rest),
         EACH_WAY(pieces_are_sent_in_order),
         EACH_WAY(more_pieces_than_the_kernel_takes),
