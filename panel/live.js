@@ -58,7 +58,18 @@ function summaryOf({ count, circuit_breakers: breakers, system }) {
     + (count.impaired ? `, ${count.impaired} of them impaired` : "");
   const open = breakers.open_breakers;
   if (open.length) text += "; open: " + open.slice(0, 6).join(", ") + (open.length > 6 ? ` and ${open.length - 6} more` : "");
-  return system.draining ? text + "; draining" : text;
+  return [text, ...shortages(system), ...(system.draining ? ["draining"] : [])].join("; ");
+}
+
+// What of the machine is nearly used up.
+function shortages({ open_fds: fds, max_fds: most, memory_group_bytes: used, memory_limit_bytes: limit, disks }) {
+  const out = [];
+  if (most && fds / most >= 0.8) out.push(percent(fds / most) + " of the file descriptors are used");
+  if (limit && used / limit >= 0.9) out.push(percent(used / limit) + " of the memory is used");
+  for (const [name, disk] of Object.entries(disks || {})) {
+    if (disk.size_bytes && disk.free_bytes / disk.size_bytes < 0.05) out.push(`the disk of the ${name} has ${bytes(disk.free_bytes)} left`);
+  }
+  return out;
 }
 
 const figures = new Map();
@@ -80,7 +91,8 @@ function updateFiguresOfAll(system) {
   figure("ok", percent(requests ? (requests - errors) / requests : null), "answers without a status of 5xx, in the last half minute");
   figure("in flight", number(system.requests_in_flight));
   figure("connections", number(system.connections));
-  figure("memory", bytes(system.resident_bytes));
+  if (system.cpu_usage) figure("cpu", percent(system.cpu_usage / (system.cpu_limit || 1)), system.cpu_limit ? "of the processors that it may keep busy" : "of one processor");
+  figure("memory", bytes(system.resident_bytes), system.memory_limit_bytes ? "of at most " + bytes(system.memory_limit_bytes) : null);
   figure("up", span(system.uptime_seconds));
 }
 

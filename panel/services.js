@@ -171,6 +171,7 @@ function tag(text, title, level) {
 function tagsOf(service, condition) {
   const tags = [];
   if (service.critical) tags.push(tag("critical", "one critical service down makes the whole critical"));
+  if (service.protocol === "tcp") tags.push(tag("tcp", "connections are passed on as they are; its latency is that of connecting"));
   if (!condition.essential) tags.push(tag("not essential", "an emergency may switch it off"));
   if (service.shadow && !service.shadow.agrees) tags.push(tag("shadow differs", "the breaker that is compared with this one would decide otherwise now", "half"));
   if (condition.flapping) tags.push(tag("flapping", "it changes often, and is held at its worse condition until it is steady", "warn"));
@@ -218,7 +219,8 @@ function updateRow(row, service) {
 function updateFigures(row, service) {
   const r = service.recent;
   setText(row.calls.main, r ? rate(r.per_second) + "/s" : "–");
-  setText(row.calls.note, r && r.success_rate !== null ? percent(r.success_rate) + " ok" : "none");
+  if (service.protocol === "tcp") setText(row.calls.note, number(service.connections_open) + " open");
+  else setText(row.calls.note, r && r.success_rate !== null ? percent(r.success_rate) + " ok" : "none");
   setData(row.calls.node, "level", !r || r.success_rate === null || r.success_rate >= 0.99 ? "" : r.success_rate >= 0.9 ? "warn" : "bad");
   setText(row.latency.main, r ? milliseconds(r.p50_ms) : "–");
   setText(row.latency.note, r && r.p95_ms !== null ? "p95 " + milliseconds(r.p95_ms) : "");

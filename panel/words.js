@@ -77,6 +77,7 @@ function percent(ratio) {
 
 function bytes(n) {
   if (n < 1024) return n + " B";
+  if (n >= 1073741824) return (n / 1073741824).toFixed(1) + " GiB";
   return n < 1048576 ? Math.round(n / 1024) + " KiB" : (n / 1048576).toFixed(n < 104857600 ? 1 : 0) + " MiB";
 }
 

@@ -114,7 +114,9 @@ const struct route api_routes[] = {
      NULL},
 
     {HTTP_GET, "/api/v1/services", ACCESS_READ, handle_services,
-     "Every service: breaker, endpoints, health checks, requests and latencies.", NULL},
+     "Every service: breaker, endpoints, health checks, requests and latencies, what its queue "
+     "holds. A tcp service's requests are its connections, its latency that of connecting.",
+     NULL},
     {HTTP_GET, "/api/v1/services/{name}", ACCESS_READ, handle_service,
      "One of them, with the policy in force, and in `patched` what of it was changed at run time. "
      "The `ETag` is that of the whole configuration.",

@@ -8,6 +8,7 @@
 #include "gateway/manager.h"
 #include "gateway/metrics.h"
 #include "gateway/queue.h"
+#include "gateway/tcp.h"
 
 static void write_quantiles(struct json_out *j, const struct histogram *h) {
     static const struct {
@@ -124,6 +125,15 @@ static void write_dependencies(struct json_out *j, struct admin *a, const struct
     json_array_end(j);
 }
 
+/* A tcp service's requests are its connections. */
+static void write_protocol(struct json_out *j, const struct service *s) {
+    json_key_string(j, "protocol", s->options->tcp ? "tcp" : "http");
+    if (s->options->tcp)
+        json_key_uint(
+            j, "connections_open",
+            atomic_load_explicit(&service_metrics_tcp(s->metrics)->open, memory_order_relaxed));
+}
+
 /* What waits to be replayed; null where the service has no queue. */
 static void write_queue(struct json_out *j, const struct service *s) {
     struct queue_stats q;
@@ -154,6 +164,7 @@ void service_write_members(struct json_out *j, const struct moment *m, struct ad
     write_requests(j, s);
     write_latency(j, s);
     service_write_tiers(j, s);
+    write_protocol(j, s);
     write_queue(j, s);
     json_key(j, "breaker");
     breaker_write_json(j, m, a, s);

@@ -369,7 +369,7 @@ def test_another_process_answers(gateway, server, page):
     gw.stop()
     page.shows("#link", "no contact since")
     gw = gateway([up], admin=address)
-    page.click("#try-now")
+    page.run("byId('try-now').click()")  # it may be in contact again by itself
     page.shows("#link", "live")
     page.hides("#event-list li")
     Admin(gw).command("force-open", reason="in the second life")
