@@ -180,7 +180,7 @@ static void tell(struct trace_export *e, const char *cause) {
 static void end_try(struct trace_export *e, bool keep) {
     io_timer_clear(e->io, &e->limit);
     e->under_way = false;
-    if (!keep || !io_is_open(&e->stream))
+    if (!keep || io_pending(&e->stream)) /* an answer may come before all was sent */
         io_close(&e->stream);
     buf_free(&e->in);
     buf_free(&e->text);

@@ -20,7 +20,8 @@ PLANTED = {
 }
 READABLE = ("/health", "/health/resilience", "/metrics", "/api/v1/config", "/api/v1/services",
             "/api/v1/services/web", "/api/v1/circuit-breakers", "/api/v1/circuit-breakers/web",
-            "/api/v1/circuit-breakers/web/history", "/api/v1/fallbacks", "/api/v1/outbox", "/")
+            "/api/v1/circuit-breakers/web/history", "/api/v1/fallbacks", "/api/v1/outbox",
+            "/api/v1/drills", "/api/v1/services/web/shadow", "/")
 
 
 def configuration(up, at, directory):
@@ -83,7 +84,9 @@ def test_secrets_are_nowhere(gateway, server, tmp_path):
     at.wait(6, lambda span: span.kind == "server")
     assert at.heads[0]["X-Tenant"] == PLANTED["trace.headers"]
     admin.post("/api/v1/fallbacks/web/test", json={})
-    told = {path: admin.get(path).text for path in READABLE}
+    pages = {path: admin.get(path) for path in READABLE}
+    assert {page.status_code for page in pages.values()} <= {200, 503}
+    told = {path: page.text for path, page in pages.items()}
     told.update({"check": printed(gw, "check"), "check --print": printed(gw, "check", "--print")})
     told.update({f"spans {i}": text.decode() for i, text in enumerate(at.texts)})
     with admin.follow(**{"Last-Event-ID": "0"}) as events:
@@ -91,6 +94,8 @@ def test_secrets_are_nowhere(gateway, server, tmp_path):
         told["events"] = str(events.until("manual"))
     eventually(lambda: len(gw.messages("request")) >= 7, "requests are in the log")
     told["log"] = gw.log()
+    admin.patch("/api/v1/services/web", json={"timeout": {"total": "6s"}}).raise_for_status()
+    told["patched"] = admin.get("/api/v1/services/web").text
     assert "127.0.0.1" in told["/api/v1/config"] and '"trace_id"' in told["log"]
     found = [(where, what) for where, text in told.items()
              for what, secret in PLANTED.items() if secret in text]
