@@ -1,8 +1,10 @@
 """The watchdog: event loops that hang, and what systemd is told."""
+import queue
 import re
 import signal
 import socket
 import struct
+import threading
 
 import pytest
 
@@ -14,45 +16,51 @@ QUICK = {"loop": "500ms"}
 
 
 class Listener:
-    """What systemd is to a service: a socket for its messages."""
+    """What systemd is to a service: a socket for its messages, read as they come."""
 
     def __init__(self, name):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sock.settimeout(DEADLINE)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.sock.bind(name)
         self.name = name.replace("\0", "@")
+        self.messages = queue.Queue()  # (sender, {key: value})
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        while True:
+            data, more, _, _ = self.sock.recvmsg(4096, socket.CMSG_SPACE(12))
+            if data == b"end":
+                return
+            lines = dict(line.split("=", 1) for line in data.decode().splitlines())
+            self.messages.put((struct.unpack("iII", more[0][2])[0], lines))
+
+    def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"end", self.name.replace("@", "\0"))
+        self.reader.join(DEADLINE)
+        self.sock.close()
 
     def next(self):
-        return dict(line.split("=", 1) for line in self.sock.recv(4096).decode().splitlines())
+        return self.messages.get(timeout=DEADLINE)[1]
 
-    def until_from(self, key, pid):
-        """The next message about that, from that process: systemd looks at it too."""
-        for _ in range(200):
-            data, more, _, _ = self.sock.recvmsg(4096, socket.CMSG_SPACE(12))
-            if struct.unpack("iII", more[0][2])[0] == pid and f"{key}=" in data.decode():
-                return
-        raise AssertionError(f"{pid} says nothing about {key}")
-
-    def until(self, key):
-        """The next message about that."""
-        for _ in range(200):
-            if key in (message := self.next()):
+    def until(self, key, sender=None):
+        """The next message about that, and from that process: systemd looks at it too."""
+        for _ in range(1000):
+            pid, message = self.messages.get(timeout=DEADLINE)
+            if key in message and sender in (None, pid):
                 return message
         raise AssertionError(f"nothing is said about {key}")
 
     def is_silent(self, seconds):
-        self.sock.settimeout(seconds)
         try:
-            return not self.next()
-        except socket.timeout:
+            return not self.messages.get(timeout=seconds)
+        except queue.Empty:
             return True
-        finally:
-            self.sock.settimeout(DEADLINE)
 
     def drain(self):
-        while not self.is_silent(0.001):
-            pass
+        while not self.messages.empty():
+            self.messages.get()
 
 
 @pytest.fixture
@@ -61,7 +69,7 @@ def listener(request, tmp_path):
     name = str(tmp_path / "notify") if kind == "path" else f"\0swg{tmp_path}"
     one = Listener(name)
     yield one
-    one.sock.close()
+    one.close()
 
 
 def line_about(gw, message, loop):
@@ -106,7 +114,7 @@ def test_the_next_process_is_the_one_to_watch(gateway, server, listener):
     upgrade(gw)
     assert listener.until("MAINPID") == {"MAINPID": str(gw.pid)}
     for key in ("READY", "WATCHDOG"):
-        listener.until_from(key, gw.pid)
+        listener.until(key, gw.pid)
 
 
 @pytest.mark.parametrize("env", [
