@@ -54,8 +54,9 @@ void launch_free(struct launch *l) {
 
 /* What was meant for this process alone. */
 static bool is_ours(const char *variable) {
+    static const char channel[] = HANDOVER_CHANNEL "=";
     static const char *const names[] = {
-        "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_PID=", HANDOVER_CHANNEL "="};
+        "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_PID=", channel};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (!strncmp(variable, names[i], strlen(names[i])))
             return true;
