@@ -26,7 +26,7 @@ all: deps
 
 help:
 	@echo "make                                build build/switchgear"
-	@echo "make run                            build, and start the demo: gateway, services, status page"
+	@echo "make run                            build, and start the demo: gateway, services, panel"
 	@echo "make example-store                  a whole system to break: payments, e-mails, PostgreSQL, rates"
 	@echo "make example-ecommerce-ai           another: a shop's seven AI services, and what stands in for them"
 	@echo "make example-ecommerce-ai-postgres  the same on PostgreSQL"

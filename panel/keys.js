@@ -31,7 +31,7 @@ showTheme(THEMES[kept.get("theme")] ? kept.get("theme") : "system");
 async function runTool(tool, path, done) {
   tool.disabled = true;
   try {
-    tell(done(await changeWithToken("POST", path, { author: kept.get("author", sessionStorage) || "status page" })));
+    tell(done(await changeWithToken("POST", path, { author: kept.get("author", sessionStorage) || "panel" })));
     refreshNow();
   } catch (error) {
     tell(error.message);

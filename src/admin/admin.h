@@ -1,5 +1,5 @@
 /* admin.h - the control side: health, breakers, configuration, events, metrics
- * and the status page, over HTTP on an address of its own.
+ * and the panel, over HTTP on an address of its own.
  *
  * Threading: the control thread, on its loop; the workers are never waited
  * for. Memory: a connection owns its buffers while a request is under way. */

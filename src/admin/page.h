@@ -1,4 +1,4 @@
-/* page.h - the status page, made one document at build time from panel/, with
+/* page.h - the panel, made one document at build time from panel/, with
  * the hashes that its Content-Security-Policy names. */
 #ifndef SWG_ADMIN_PAGE_H
 #define SWG_ADMIN_PAGE_H

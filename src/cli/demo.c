@@ -126,7 +126,7 @@ static void heading(const char *text) {
 static void print_addresses(const struct demo *d) {
     heading("Running");
     printf("  gateway          http://127.0.0.1:%u\n", d->port);
-    printf("  status page      http://127.0.0.1:%u/\n", d->admin_port);
+    printf("  panel            http://127.0.0.1:%u/\n", d->admin_port);
     for (int i = 0; i < DEMO_SERVICES; i++)
         printf("  %-16s http://127.0.0.1:%u   (pid %d)\n", d->services[i].name, d->services[i].port,
                d->services[i].pid);

@@ -18,7 +18,7 @@ struct process_metrics;
 int process_metrics_create(struct process_metrics **out, struct metrics *);
 void process_metrics_destroy(struct process_metrics *);
 
-/* The same figures for the status page; what cannot be read is 0. */
+/* The same figures for the panel; what cannot be read is 0. */
 struct process_figures {
     double cpu_seconds, start_time_seconds;
     uint64_t resident_bytes, virtual_bytes, open_fds, max_fds;

@@ -39,7 +39,7 @@ class Demo:
             return client.get(target, "Connection: close")
 
     def run(self, *arguments):
-        return command(*arguments, "--admin", f"127.0.0.1:{self.ports['status page']}")[0]
+        return command(*arguments, "--admin", f"127.0.0.1:{self.ports['panel']}")[0]
 
     def children(self):
         path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
