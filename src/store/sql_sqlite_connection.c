@@ -102,6 +102,7 @@ static void set_limits(sqlite3 *handle) {
     sqlite3_limit(handle, SQLITE_LIMIT_TRIGGER_DEPTH, 10);
 }
 
+/* What a query sorts stays in memory: a confined process has no place for temporary files. */
 static int harden(struct sqlite_connection *c) {
     set_limits(c->handle);
     sqlite3_extended_result_codes(c->handle, 1);
@@ -111,9 +112,9 @@ static int harden(struct sqlite_connection *c) {
     sqlite3_db_config(c->handle, SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0, NULL);
     sqlite3_busy_handler(c->handle, on_busy, c);
     sqlite3_progress_handler(c->handle, STEPS_BETWEEN_LOOKS, look, c);
-    int rc = c->options->writable
-                 ? SQLITE_OK
-                 : sqlite3_exec(c->handle, "PRAGMA query_only = 1", NULL, NULL, NULL);
+    int rc = sqlite3_exec(c->handle, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
+    if (rc == SQLITE_OK && !c->options->writable)
+        rc = sqlite3_exec(c->handle, "PRAGMA query_only = 1", NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_set_authorizer(c->handle, authorize, c);
     return rc;
