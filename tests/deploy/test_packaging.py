@@ -119,7 +119,7 @@ def test_what_is_in_the_packages(debs):
     doc = {f"/usr/share/doc/switchgear/{name}" for name in ("changelog.gz", "copyright")}
     assert contents(debs["switchgear"]) == doc | {
         "/etc/switchgear/switchgear.yaml", "/lib/systemd/system/switchgear.service",
-        "/usr/bin/switchgear", "/usr/share/man/man1/switchgear.1.gz"}
+        "/lib/systemd/system/switchgear.socket", "/usr/bin/switchgear", "/usr/share/man/man1/switchgear.1.gz"}
     library = contents(debs["libswitchgear0"])
     assert [p for p in library if ".so.0" in p] and not [p for p in library if p.endswith(".h")]
     headers = {f"/usr/include/switchgear/{h.name}" for h in (ROOT / "include/switchgear").iterdir()
