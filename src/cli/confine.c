@@ -2,6 +2,9 @@
 #include "cli/confine.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +60,19 @@ static const char *const readable[] = {"/etc",
                                        "/dev/urandom"};
 static const char *const writable[] = {"/dev/null"};
 
+/* For reading, by its name and by where links lead. What lies in the root directory is
+ * allowed alone, else everything would be. */
+static void allow_file(struct confine_files *files, const char *path) {
+    char whole[PATH_MAX];
+    const char *const names[] = {path, realpath(path, whole)};
+    for (size_t i = 0; i < sizeof names / sizeof *names && names[i]; i++) {
+        if (names[i][0] == '/' && strrchr(names[i], '/') == names[i])
+            confine_files_allow(files, names[i], false);
+        else
+            confine_files_allow_beside(files, names[i], false);
+    }
+}
+
 static void allow_database(struct confine_files *files, const struct database_options *d) {
     if (!strncmp(d->url, "sqlite:", 7)) /* a reader, too, writes beside it: its share of the WAL */
         confine_files_allow_beside(files, d->url + 7, true);
@@ -65,7 +81,36 @@ static void allow_database(struct confine_files *files, const struct database_op
 static void allow_service(struct confine_files *files, const struct service_options *s) {
     for (uint32_t i = 0; i < s->tier_count; i++) {
         if (s->tiers[i].kind == TIER_STATIC && s->tiers[i].fixed.file)
-            confine_files_allow_beside(files, s->tiers[i].fixed.file, false);
+            allow_file(files, s->tiers[i].fixed.file);
+    }
+}
+
+static bool has_postgres(const struct gateway_options *o) {
+    bool has = o->store_url != NULL;
+    for (uint32_t i = 0; i < o->database_count; i++)
+        has |= !strncmp(o->databases[i].url, "postgres", 8);
+    return has;
+}
+
+/* What libpq looks into by itself. Not the whole home: it holds other secrets. */
+static void allow_postgres(struct confine_files *files) {
+    static const char *const variables[] = {"PGPASSFILE", "PGSERVICEFILE", "PGSSLROOTCERT",
+                                            "PGSSLCERT",  "PGSSLKEY",      "PGSSLCRL"};
+    static const char *const names[] = {".pgpass", ".pg_service.conf", ".postgresql"};
+    const struct passwd *user = getpwuid(geteuid());
+    const char *home = getenv("HOME");
+    char path[PATH_MAX];
+    if ((!home || !*home) && user)
+        home = user->pw_dir;
+    for (size_t i = 0; home && i < sizeof names / sizeof *names; i++) {
+        int len = snprintf(path, sizeof path, "%s/%s", home, names[i]);
+        if (len > 0 && (size_t)len < sizeof path)
+            confine_files_allow(files, path, false);
+    }
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *file = getenv(variables[i]);
+        if (file && *file)
+            allow_file(files, file);
     }
 }
 
@@ -75,7 +120,13 @@ static void allow_all(struct confine_files *files, const struct gateway_options 
         confine_files_allow(files, readable[i], false);
     for (size_t i = 0; i < sizeof writable / sizeof *writable; i++)
         confine_files_allow(files, writable[i], true);
-    confine_files_allow_beside(files, o->file, false);
+    allow_file(files, o->file);
+    allow_file(files, "/etc/resolv.conf"); /* links, where a program writes them elsewhere */
+    allow_file(files, "/etc/hosts");
+    for (const struct secret_file *s = o->secret_files; s; s = s->next)
+        allow_file(files, s->path);
+    if (has_postgres(o))
+        allow_postgres(files);
     if (!o->store_url)
         confine_files_allow_beside(files, o->store_file, true);
     if (o->cache_disk.path) {
@@ -124,10 +175,30 @@ static void keep_from_disk(void) {
     prctl(PR_SET_DUMPABLE, 1);
 }
 
+/* Who is not root any more could neither write the file nor take it away. */
+static int check_pid_file(const struct gateway_options *o, const char *pid_file) {
+    const char *slash = pid_file ? strrchr(pid_file, '/') : NULL;
+    char directory[PATH_MAX];
+    if (!pid_file)
+        return 0;
+    snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - pid_file) + 1 : 1,
+             slash ? pid_file : ".");
+    if (faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) == 0)
+        return 0;
+    fprintf(stderr,
+            "switchgear: the pid file %s: %s\n"
+            "  it is written by %s, confine.user: in a directory of that user it can be\n",
+            pid_file, strerror(errno), o->confine.user);
+    return -1;
+}
+
 int confine_begin(const struct gateway_options *o, const char *pid_file) {
     if (!confine_is_wanted(o))
         return 0;
+    bool changes = confine_changes_user(o);
     if (o->confine.user && confine_user(&o->confine) < 0)
+        return -1;
+    if (changes && check_pid_file(o, pid_file) < 0)
         return -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return complain("no_new_privs", -errno);

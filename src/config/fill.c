@@ -114,6 +114,17 @@ static void starved(struct fill *f) {
     f->starved = true;
 }
 
+int fill_secret_file(struct fill *f, const char *path, struct buf *to) {
+    int error = expand_file(path, to);
+    struct secret_file *file = error ? NULL : fill_alloc(f, 1, sizeof *file);
+    if (file) {
+        *file = (struct secret_file){fill_copy(f, (struct bytes){path, strlen(path)}),
+                                     f->options->secret_files};
+        f->options->secret_files = file;
+    }
+    return error;
+}
+
 /* ---- values ------------------------------------------------------------ */
 
 bool fill_text(struct fill *f, const struct directive *d, const struct node *n, struct bytes *out) {

@@ -71,6 +71,8 @@ const char *fill_copy(struct fill *, struct bytes); /* of the options; "" when s
 /* The text of a scalar with its ${…} replaced; false: reported. The result is
  * followed by a NUL. */
 bool fill_text(struct fill *, const struct directive *, const struct node *, struct bytes *);
+/* expand_file() of a secret, and the options remember where it was. */
+int fill_secret_file(struct fill *, const char *path, struct buf *to);
 /* "services.shop.breaker.open is "x"; expected … (default …)" */
 bool fill_wrong(struct fill *, const struct directive *, const struct node *,
                 const char *suggestion);

@@ -66,7 +66,7 @@ static bool read_secret(struct fill *f, const struct node *n, struct bytes path,
     struct buf content;
     char shown[SHOW_SIZE];
     buf_init(&content, (size_t)SECRET_MAX * 2);
-    int error = expand_file(path.at, &content);
+    int error = fill_secret_file(f, path.at, &content);
     struct bytes value = {buf_cstr(&content), content.len};
     bool good = !error && value.len && value_is_good(value);
     if (error)

@@ -75,7 +75,7 @@ static bool read_key_file(struct fill *f, const struct node *n, struct bytes *te
     char memory[KEY_FILE_MAX], shown[SHOW_SIZE];
     struct buf content;
     buf_init_fixed(&content, memory, sizeof memory);
-    int error = expand_file(text->at, &content);
+    int error = fill_secret_file(f, text->at, &content);
     if (error)
         report_error(f->report, n, "a regular file that can be read", NULL, "%s: %s: %s", f->path,
                      report_show(shown, *text), strerror(-error));

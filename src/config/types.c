@@ -323,7 +323,7 @@ static bool secret_is_good(struct bytes text) {
 static bool read_secret_file(struct fill *f, const struct node *n, struct bytes *text) {
     struct buf content;
     buf_init(&content, (size_t)SECRET_MAX * 2);
-    int error = expand_file(text->at, &content);
+    int error = fill_secret_file(f, text->at, &content);
     const char *copy =
         error ? NULL : arena_copy(f->scratch, (struct bytes){buf_cstr(&content), content.len});
     size_t len = content.len;

@@ -385,6 +385,12 @@ struct watchdog_options {
     uint64_t memory_bytes; /* resident; 0: no matter */
 };
 
+/* A file that a secret was read from, and will be again. */
+struct secret_file {
+    const char *path;
+    const struct secret_file *next;
+};
+
 enum confine_choice { CONFINE_OFF, CONFINE_AUTO, CONFINE_ON };
 
 /* What the process gives up once it has started. */
@@ -418,6 +424,7 @@ struct gateway_options {
     struct trace_options trace;
     struct admin_options admin;
     struct confine_options confine;
+    const struct secret_file *secret_files; /* NULL: none */
     uint32_t listen_count;
     const struct listen_options *listens;
     uint32_t database_count;

@@ -57,9 +57,14 @@ def test_it_works_and_can_do_nothing_else(confined, server, tmp_path):
     ledger, files = Ledger(server), tmp_path / "files"
     files.mkdir()
     (files / "page.txt").write_text("a page")
+    secrets = tmp_path.parent / f"{tmp_path.name}.secrets"
+    secrets.mkdir()
+    (secrets / "token").write_text("c2VjcmV0")
     database = sqlite3.connect(tmp_path / "shop.db")
     database.execute("CREATE TABLE item(name TEXT)")
     database.execute("INSERT INTO item VALUES('tea')")
+    database.execute("CREATE TABLE much(n INTEGER, text TEXT)")
+    database.executemany("INSERT INTO much VALUES(?, ?)", [(n, "x" * 2000) for n in range(8000)])
     database.commit()
     database.close()
     config = configuration(
@@ -71,8 +76,16 @@ def test_it_works_and_can_do_nothing_else(confined, server, tmp_path):
                            "fallback": [{"static": {"file": str(files / "page.txt")}}]},
                   "shop": {"endpoints": ["http://127.0.0.1:1"], "retry": ONCE, "fallback": [
                       {"sql": {"database": f"sqlite:{tmp_path}/shop.db", "public": True,
-                               "query": "SELECT name FROM item ORDER BY random()"}}]}},
+                               "query": "SELECT name FROM item ORDER BY random()"}}]},
+                  "much": {"endpoints": ["http://127.0.0.1:1"], "retry": ONCE, "fallback": [
+                      {"sql": {"database": f"sqlite:{tmp_path}/shop.db", "public": True,
+                               "query": "SELECT n FROM much ORDER BY text, n "
+                                        "LIMIT 1 OFFSET 7999"}}]},
+                  "secret": {"endpoints": ["http://127.0.0.1:1"], "fallback": [
+                      {"service": {"name": "page", "set_headers": {
+                          "Authorization": f"file:{secrets}/token"}}}]}},
         routes=[{"path": "/page", "service": "page"}, {"path": "/shop", "service": "shop"},
+                {"path": "/much", "service": "much"}, {"path": "/secret", "service": "secret"},
                 {"prefix": "/", "service": "web"}])
     gw = confined(config=config)
     line = gw.wait_message("confined")
@@ -86,6 +99,7 @@ def test_it_works_and_can_do_nothing_else(confined, server, tmp_path):
     assert json.loads(gw.get("/shop").body) and gw.post("/", b"1").status == 202
     ledger.well = True
     eventually(lambda: ledger.done == [b"1"], "it is sent")
+    assert json.loads(gw.get("/much").body) == [{"n": 7999}]  # more than is sorted in one go
     # files of the directories that it knows are read by a reload, others are not
     (files / "new.txt").write_text("new")
     config["services"]["page"]["fallback"] = [{"static": {"file": str(files / "new.txt")}}]
@@ -144,6 +158,17 @@ def test_from_root_to_somebody_else(confined, server, tmp_path):
         upgrade(gw)  # by a helper that is root still
     ledger.well = True
     eventually(lambda: ledger.done == [b"1", b"1"], "they are sent")
+
+
+@as_root
+def test_a_pid_file_that_could_not_be_written_is_an_error_at_the_start(server, tmp_path):
+    file, owned = tmp_path / "switchgear.yaml", tmp_path / "owned"
+    owned.mkdir(0o755)
+    file.write_text(json.dumps(configuration([server(echo)], confine={"user": "nobody"})))
+    done = subprocess.run([BINARY, "run", "-c", file, "--pid-file", owned / "pid"],
+                          capture_output=True, text=True, env={**os.environ, **SANITIZERS},
+                          timeout=DEADLINE, check=False)
+    assert done.returncode == 1 and "pid file" in done.stderr and "nobody" in done.stderr
 
 
 @pytest.mark.parametrize("confine, words", [
