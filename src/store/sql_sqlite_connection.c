@@ -222,8 +222,10 @@ static int prepare(struct sqlite_connection *c, struct bytes text, sqlite3_stmt 
         rc = SQLITE_READONLY;
     if (rc == SQLITE_OK && !*out)
         rc = SQLITE_MISUSE; /* nothing but comments */
-    if (rc != SQLITE_OK)
+    if (rc != SQLITE_OK) {
         sqlite3_finalize(*out);
+        *out = NULL;
+    }
     return rc;
 }
 
