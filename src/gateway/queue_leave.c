@@ -6,7 +6,7 @@
  * has. The last one to stop lets go of the file; the other process waits for that.
  *
  * If the upgrade fails, the lease is asked for again, and granted: with it comes all
- * that waits, as on any server. */
+ * that waits, as on any server. A queue that had not left yet was never without it. */
 #include "gateway/gateway.h"
 #include "gateway/queue_priv.h"
 #include "gateway/worker.h"
@@ -38,20 +38,19 @@ static void on_leave(struct io_task *task) {
 }
 
 static void on_stay(struct io_task *task) {
-    struct queue *q = container_of(task, struct queue, leave_task);
+    struct queue *q = container_of(task, struct queue, stay_task);
+    struct gateway *g = q->gateway;
+    io_timer_clear(queue_home(q)->io, &q->leave_timer);
     q->leaving = false;
-    queue_lease_stay(q);
+    if (g->outbox)
+        outbox_own(g->outbox); /* after the last that another queue may have let go of */
+    if (queue_has_lease(q))
+        queue_lease_stay(q);
+    queue_run(q); /* one that had not left goes on as it was */
 }
 
 void queue_leave_init(struct queue *q) {
     io_timer_init(&q->leave_timer, on_look);
-}
-
-static void order_all(struct gateway *g, void (*run)(struct io_task *)) {
-    for (struct queue *q = queue_first(g); q; q = queue_next(q)) {
-        q->leave_task = (struct io_task){NULL, run};
-        io_post(queue_home(q)->io, &q->leave_task);
-    }
 }
 
 void queue_hand_over_all(struct gateway *g) {
@@ -61,12 +60,17 @@ void queue_hand_over_all(struct gateway *g) {
     for (struct queue *q = queue_first(g); q; q = queue_next(q))
         count++;
     atomic_store_explicit(&g->leaving, count, memory_order_relaxed);
-    order_all(g, on_leave);
+    for (struct queue *q = queue_first(g); q; q = queue_next(q)) {
+        q->leave_task = (struct io_task){NULL, on_leave};
+        io_post(queue_home(q)->io, &q->leave_task);
+    }
 }
 
 void queue_take_back_all(struct gateway *g) {
     if (!g->outbox || !outbox_has_owner(g->outbox))
         return;
-    outbox_own(g->outbox);
-    order_all(g, on_stay);
+    for (struct queue *q = queue_first(g); q; q = queue_next(q)) {
+        q->stay_task = (struct io_task){NULL, on_stay};
+        io_post(queue_home(q)->io, &q->stay_task);
+    }
 }

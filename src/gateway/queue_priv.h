@@ -85,7 +85,7 @@ struct queue {
     bool started, running, again;
     bool leaving; /* nothing more is sent: another process will */
     uint64_t leaves_ns;
-    struct io_task leave_task;
+    struct io_task leave_task, stay_task; /* the one may be queued still as the other comes */
     struct io_timer leave_timer;
     uint64_t told_ns; /* last complaint in the log */
 };
