@@ -30,7 +30,8 @@ enum handover_kind {
     HANDOVER_SOCKETS,   /* text: address as written; value: listener's index, enum socket_flag;
                            fds: its sockets, or some of them */
     HANDOVER_END,       /* of the sockets */
-    HANDOVER_READY,     /* value: listeners that were taken, 64 bits in two */
+    HANDOVER_READY,     /* value: listeners whose clients can come, 64 bits in two; listeners
+                           whose sockets are used, again two (count 2: the same ones) */
     HANDOVER_TAKE_OVER, /* fds: standard error, the state */
     HANDOVER_TAKEN,
     HANDOVER_CLIENTS, /* value: listener's index * 2, + 1 if it was served; fds: one each */

@@ -94,6 +94,11 @@ int heir_begin(struct heir *h) {
     return -1;
 }
 
+void heir_adopt(struct heir *h, const struct inherited *s) {
+    if (s->written && s->from_index < HEIR_LISTENERS)
+        h->adopted |= UINT64_C(1) << s->from_index;
+}
+
 void heir_note(struct heir *h, const struct inherited *s, const char *written, uint32_t index) {
     if (!s->written || strcmp(s->written, written) != 0 || s->from_index >= HEIR_LISTENERS ||
         index >= NOT_HERE)
@@ -126,8 +131,9 @@ static bool take_standard_error(int fd) {
 int heir_ready(struct heir *h, struct buf *state) {
     const struct handover_message ready = {
         .kind = HANDOVER_READY,
-        .count = 2,
-        .value = {(uint32_t)h->taken, (uint32_t)(h->taken >> 32)}};
+        .count = 4,
+        .value = {(uint32_t)h->taken, (uint32_t)(h->taken >> 32), (uint32_t)h->adopted,
+                  (uint32_t)(h->adopted >> 32)}};
     struct handover_message m;
     struct handover_fds fds = {0};
     if (handover_send(h->channel, &ready, NULL, true) < 0)

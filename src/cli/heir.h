@@ -26,7 +26,8 @@ struct heir {
     struct inherit sockets;
     char version[32]; /* of the process before */
     int pid;
-    uint64_t taken;                /* listeners of the process before, a bit each */
+    uint64_t adopted, taken; /* listeners of the process before, a bit each: whose sockets
+                                are used here; and whose clients can come */
     uint8_t index[HEIR_LISTENERS]; /* what they are here */
     struct io_watch watch;
     void (*on_client)(void *arg, const struct passed_client *);
@@ -38,6 +39,9 @@ int heir_begin(struct heir *);
 static inline bool heir_is_one(const struct heir *h) {
     return h->channel >= 0;
 }
+/* This socket is used here, by whatever it is now: the process before closes it and no
+ * more, for a socket has one queue, and what shuts it there shuts it here. */
+void heir_adopt(struct heir *, const struct inherited *);
 /* The listener that had this socket there is this one here, if it is written alike: its
  * clients can come. */
 void heir_note(struct heir *, const struct inherited *, const char *written, uint32_t index);

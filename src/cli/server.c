@@ -99,6 +99,7 @@ struct server {
     const struct launch *launch;
     struct upgrade upgrade;
     struct pass_on passing; /* to the next process */
+    uint64_t adopted;       /* listeners whose sockets the next one uses, a bit each */
     uint32_t passed;        /* clients that came; they go round the lanes */
 };
 
@@ -287,6 +288,7 @@ static int adopt_sockets(struct server *s, uint32_t index, const uint32_t *found
             close(fd);
         if (error || i + count >= turns)
             from->fd = -1;
+        heir_adopt(s->heir, from);
     }
     write_listener(&s->options->listens[index], written, sizeof written);
     heir_note(s->heir, &all[found[0]], written, index);
@@ -378,7 +380,7 @@ static void drain_lane(struct io_task *task) {
         on_resume(&lane->resume);
     for (uint32_t i = 0; i < lane->socket_count; i++) {
         struct socket *socket = &lane->sockets[i];
-        if (lane->server->passing.listeners >> socket->index & 1) {
+        if (socket->index < HEIR_LISTENERS && lane->server->adopted >> socket->index & 1) {
             loop_listener_leave(&socket->listener);
             on_socket_drained(&socket->listener);
         } else {
@@ -437,6 +439,7 @@ static void on_drain_timer(struct io_timer *t) {
 void server_drain(struct server *s, bool skip_delay) {
     if (s->state != RUNNING)
         return;
+    upgrade_call_off(&s->upgrade, "the gateway is draining");
     struct io *io = loop_io(s->control);
     struct plan *plan = gateway_plan(s->gateway);
     uint64_t delay_ns = skip_delay ? 0 : plan->options->drain.delay_ns;
@@ -538,9 +541,9 @@ static bool give_clients(void *arg, const struct passed_client *clients, uint32_
 
 /* The next process accepts already, from the same sockets: nobody is refused, and who
  * is in a queue is served by whoever comes first. */
-static void leave(void *arg, uint64_t listeners, pid_t next) {
+static void leave(void *arg, uint64_t listeners, uint64_t adopted) {
     struct server *s = arg;
-    (void)next;
+    s->adopted = adopted;
     s->passing = (struct pass_on){give_clients, s, listeners};
     loop_listener_leave(&s->admin_listener);
     struct plan *plan = gateway_plan(s->gateway);
@@ -840,6 +843,7 @@ static int listen_admin(struct server *s, const struct sockaddr *address, sockle
     int error = loop_listener_adopt(&s->admin_listener, s->control, from->fd, &options);
     if (!error)
         from->fd = -1;
+    heir_adopt(s->heir, from);
     return error;
 }
 

@@ -102,7 +102,9 @@ static void failed(struct upgrade *u, int status) {
         snprintf(how, sizeof how, " (signal %d ended it)", WTERMSIG(status));
     snprintf(why, sizeof why, "%s%s%s%s", u->why, how, u->said.len ? ": " : "", buf_cstr(&u->said));
     u->state = UPGRADE_IDLE;
-    u->host.keep(u->host.arg);
+    if (u->giving)
+        u->host.keep(u->host.arg);
+    u->giving = false;
     u->host.main_process(u->host.arg, getpid()); /* if that had been given away */
     tell(u, false, why);
     u->pid = 0;
@@ -150,6 +152,7 @@ static int write_state(struct upgrade *u) {
     struct buf state;
     int fd = memfd_create("switchgear-state", MFD_CLOEXEC);
     buf_init(&state, GATEWAY_SNAPSHOT_MAX);
+    u->giving = fd >= 0;
     int error = fd < 0 ? -errno : u->host.save(u->host.arg, &state);
     size_t done = 0;
     while (!error && done < state.len) {
@@ -168,6 +171,9 @@ static int write_state(struct upgrade *u) {
 static void on_ready(struct upgrade *u, const struct handover_message *m) {
     static const struct handover_message take = {.kind = HANDOVER_TAKE_OVER};
     u->listeners = m->value[0] | (uint64_t)m->value[1] << 32;
+    u->adopted = u->listeners;
+    if (m->count >= 4)
+        u->adopted |= m->value[2] | (uint64_t)m->value[3] << 32;
     u->state = UPGRADE_GIVING;
     u->until_ns = io_now(u->io) + TAKEN_NS;
     io_timer_set(u->io, &u->timer, u->until_ns);
@@ -186,9 +192,10 @@ static void on_ready(struct upgrade *u, const struct handover_message *m) {
 
 static void on_taken(struct upgrade *u) {
     u->state = UPGRADE_LEFT;
+    u->giving = false;
     io_timer_clear(u->io, &u->timer);
     tell(u, true, "");
-    u->host.leave(u->host.arg, u->listeners, u->pid);
+    u->host.leave(u->host.arg, u->listeners, u->adopted);
 }
 
 static void on_end(struct upgrade *u) {
@@ -285,6 +292,11 @@ int upgrade_begin(struct upgrade *u, const char *author, struct upgrade_ticket *
     return 0;
 }
 
+void upgrade_call_off(struct upgrade *u, const char *why) {
+    if (u->state == UPGRADE_STARTING || u->state == UPGRADE_GIVING)
+        fail(u, why);
+}
+
 int upgrade_channel(const struct upgrade *u) {
     return u->channel;
 }
@@ -311,6 +323,8 @@ void upgrade_stop(struct upgrade *u) {
         int status;
         launch_kill(u->launch, u->pid);
         launch_wait(u->launch, u->pid, &status, true);
+        u->state = UPGRADE_IDLE;
+        tell(u, false, "the gateway stops");
     }
 }
 

@@ -34,10 +34,12 @@ struct upgrade_host {
     void (*main_process)(void *arg, pid_t);
     /* What is known, for the next process. 0 or -errno. */
     int (*save)(void *arg, struct buf *state);
-    /* It did not take over, and has ended: what save() began to give away is ours. */
+    /* It did not take over, and has ended: what save() began to give away is ours. Only
+     * after save(). */
     void (*keep)(void *arg);
-    /* It accepts now; those listeners (a bit each) are its own. */
-    void (*leave)(void *arg, uint64_t listeners, pid_t next);
+    /* It accepts now. A bit for each listener: whose clients it takes; whose sockets it
+     * uses, which are closed and not drained. */
+    void (*leave)(void *arg, uint64_t listeners, uint64_t adopted);
     /* How it went; `why` is empty after success. Also where nobody asked. */
     void (*told)(void *arg, bool ok, pid_t next, const char *author, const char *why);
 };
@@ -49,10 +51,11 @@ struct upgrade {
     const struct launch *launch;
     int channel, errors; /* -1: none */
     pid_t pid;
-    uint64_t until_ns, listeners;
+    uint64_t until_ns, listeners, adopted;
     struct io_watch channel_watch, errors_watch;
     struct io_timer timer;
     struct upgrade_ticket *ticket;
+    bool giving; /* save() was called, and neither keep() nor leave() yet */
     struct buf line, said; /* what the new process prints: the present line; for the answer */
     char author[64], why[256];
 };
@@ -63,9 +66,12 @@ void upgrade_init(struct upgrade *, struct io *, const struct launch *,
  * -errno with the reason in `why`: then nobody is told. */
 int upgrade_begin(struct upgrade *, const char *author, struct upgrade_ticket *ticket, char *why,
                   size_t why_size);
+/* Something else goes first: fails what is under way, if it can still fail. */
+void upgrade_call_off(struct upgrade *, const char *why);
 /* For `give` of pass_on.h; any thread. The channel to the next process. */
 int upgrade_channel(const struct upgrade *);
-/* The loops end: the new process, if it has not taken over, is ended too. */
+/* The loops end: the new process, if it has not taken over, is ended too, and who
+ * asked for it is told. */
 void upgrade_stop(struct upgrade *);
 /* When the workers have ended: the channel closes, which the next process sees. */
 void upgrade_free(struct upgrade *);

@@ -12,7 +12,7 @@ import pytest
 from kit.admin import ADMIN, Admin
 from kit.gateway import BINARY, configuration
 from kit.http import Client, answer
-from kit.ledger import ONCE, QUICK, Ledger
+from kit.ledger import FINE, GONE, ONCE, QUICK, Ledger
 from kit.load import echo
 from kit.mock import command
 from kit.upgrade import FAILED, upgrade
@@ -181,13 +181,74 @@ def test_a_new_process_that_dies_as_it_takes_over_changes_nothing(gateway, serve
     assert len(ledger.done) == 4
 
 
+def test_a_take_over_that_fails_leaves_a_delivery_under_way_alone(gateway, server, tmp_path):
+    """It ends before the queue has stopped: what was to stop it is called off."""
+    link, done = tmp_path / "switchgear", []
+    well, arrived, gate = threading.Event(), threading.Event(), threading.Event()
+
+    def respond(request, _):
+        if not well.is_set():
+            return GONE
+        arrived.set()
+        assert gate.wait(DEADLINE)
+        done.append(request.body)
+        return FINE
+
+    link.symlink_to(BINARY)
+    gw = gateway([server(respond)], admin=ADMIN, binary=link, retry=ONCE, breaker=QUICK,
+                 fallback=[{"queue": {}}])
+    assert gw.post("/", b"1").status == 202
+    well.set()
+    assert arrived.wait(DEADLINE)
+    link.unlink()
+    link.write_text(DIES.format(python=sys.executable))
+    link.chmod(0o755)
+    command("upgrade", "--admin", admin_address(gw), code=1)
+    gate.set()
+    eventually(lambda: b"1" in done, "it arrives")
+    well.clear()
+    assert gw.post("/", b"2").status == 202
+    well.set()
+    eventually(lambda: b"2" in done, "the queue goes on")
+
+
+def test_an_upgrade_ends_with_the_process_that_began_it(gateway, server, tmp_path):
+    """A drain comes first: the one who asked is told so."""
+    link = tmp_path / "switchgear"
+    link.symlink_to(BINARY)
+    gw = gateway([server(echo)], admin=ADMIN, binary=link, drain=FOREVER)
+    address = admin_address(gw)
+    link.unlink()
+    script(link, "exec sleep 1000")
+    told = []
+    asking = threading.Thread(
+        target=lambda: told.append(command("upgrade", "--admin", address, code=1)))
+    with gw.connect() as busy:
+        busy.ask("GET", "/")  # and its answer is not read
+        asking.start()
+        gw.wait_message("upgrade: starting the new process")
+        gw.signal(signal.SIGTERM)
+        asking.join(DEADLINE)
+    assert any("draining" in text or "stops" in text for text in told[0])
+    gw.process.wait(DEADLINE)
+
+
 def test_a_new_process_whose_configuration_is_wrong_changes_nothing(gateway, server):
-    config = configuration([server(echo)], admin=ADMIN)
+    ledger = Ledger(server)
+    config = configuration([server(echo)], admin=ADMIN, services={
+        "ledger": {"endpoints": [ledger.url], "retry": ONCE, "breaker": QUICK,
+                   "fallback": [{"queue": {}}]}},
+        routes=[{"path": "/ledger", "service": "ledger"}, {"prefix": "/", "service": "web"}])
     gw = gateway(config=config)
+    assert gw.post("/ledger", b"1").status == 202
     gw.write({**config, "retri": {}})
     _, why = command("upgrade", "--admin", admin_address(gw), code=1)
     assert "retri" in why and "status 2" in why
     assert gw.get("/still").body == b"/still"
+    assert gw.post("/ledger", b"2").status == 202
+    ledger.well = True
+    eventually(lambda: sorted(ledger.done) == [b"1", b"2"], "they arrive")
+    assert not gw.messages("this process sends what is queued from now on")
     gw.write(config)
     upgrade(gw)  # and then it goes
     assert gw.get("/new").body == b"/new"
@@ -224,6 +285,28 @@ def test_listeners_and_workers_may_change(gateway, server, tmp_path):
                 assert goes.ending() == "ended"
     gw.stop()
     assert not os.path.exists(path)
+
+
+def test_a_listener_of_another_protocol_goes_on_with_its_socket(gateway, server, tmp_path):
+    """The two share it: what the old process does to it as it goes, it does to both."""
+    path, service = str(tmp_path / "x.sock"), server(echo)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = configuration([service], listen=[{"address": f"127.0.0.1:{port}"},
+                                              {"address": f"unix:{path}"}])
+    gw = gateway(config=config)
+    config["services"]["raw"] = {"endpoints": [f"tcp://127.0.0.1:{service.port}"]}
+    config["listen"] = [{**listen, "protocol": "tcp", "service": "raw"}
+                        for listen in config["listen"]]
+    gw.write(config)
+    upgrade(gw)  # and the old one has ended
+    for _ in range(4):
+        with Client(socket.create_connection(("127.0.0.1", port), DEADLINE)) as client:
+            assert client.get("/n").body == b"/n"
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(DEADLINE)
+            sock.connect(path)
+            assert Client(sock).get("/u").body == b"/u"
 
 
 def test_it_is_refused_while_draining_and_while_one_is_under_way(gateway, server, tmp_path):
