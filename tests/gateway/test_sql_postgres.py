@@ -336,8 +336,13 @@ def test_killed_backends(shared_server, ask):
 
 
 def test_a_connection_that_hangs_is_found_by_the_ping(shared_server, proxy, ask):
-    gw = ask(proxy_url(shared_server, proxy), {**QUERY, "time": "15s"}, pre_ping="1ms")
+    gw = ask(proxy_url(shared_server, proxy), {**QUERY, "time": "15s"}, pre_ping="1ms",
+             more={"admin": ADMIN})
     assert gw.get().status == 200
+    admin = Admin(gw)
+    for _ in range(2):  # idle, and by the second answer for longer than pre_ping
+        eventually(lambda: 'sql_connections{database="shop",state="idle"} 1' in admin.get("/metrics").text,
+                   "it is idle")
     pairs, proxy.pairs = proxy.pairs, []
     for pair in pairs:  # these never move again, new ones do
         pair.proxy = Proxy(shared_server.port)
