@@ -655,17 +655,23 @@ static void on_passed_client(void *arg, const struct passed_client *client) {
     io_post(loop_io(a->lane->loop), &a->task);
 }
 
-static int take_over(struct server *s, const sigset_t *wanted) {
+/* Whatever can fail comes before finish_take_over(): until then the other goes on. */
+static int take_over(struct server *s, const sigset_t *wanted, int *restored) {
     struct buf state;
-    char text[120];
     buf_init(&state, GATEWAY_SNAPSHOT_MAX);
     if (heir_ready(s->heir, &state) < 0) {
         buf_free(&state);
         return -1;
     }
-    int restored = gateway_restore(s->gateway, buf_view(&state));
+    *restored = gateway_restore(s->gateway, buf_view(&state));
     buf_free(&state);
-    if (open_store(s, wanted) < 0 || heir_taken(s->heir) < 0)
+    return open_store(s, wanted);
+}
+
+/* This process serves already, beside the one before. */
+static int finish_take_over(struct server *s, int restored) {
+    char text[120];
+    if (heir_taken(s->heir) < 0)
         return -1;
     heir_follow(s->heir, loop_io(s->control), on_passed_client, s);
     snprintf(text, sizeof text, "took over from process %d, version %s", s->heir->pid,
@@ -1073,7 +1079,8 @@ static int create(struct server *s) {
         return -1;
     if (s->options->admin.enabled && start_admin(s) < 0)
         return -1;
-    if (complain_of_left(s) < 0 || (heir_is_one(s->heir) && take_over(s, &wanted) < 0))
+    int restored = 0;
+    if (complain_of_left(s) < 0 || (heir_is_one(s->heir) && take_over(s, &wanted, &restored) < 0))
         return -1;
     inherit_free(&s->heir->sockets);
     io_timer_init(&s->tick, on_tick);
@@ -1081,9 +1088,9 @@ static int create(struct server *s) {
     s->flush.run = flush_log;
     loop_hook_add(s->control, &s->flush);
     on_tick(&s->tick);
-    if (confine_end(s->options) < 0 || start_lanes(s) < 0)
+    if (confine_end(s->options) < 0 || start_lanes(s) < 0 || start_watchdog(s) < 0)
         return -1;
-    return start_watchdog(s);
+    return heir_is_one(s->heir) ? finish_take_over(s, restored) : 0;
 }
 
 int server_create(struct server **out, struct gateway_options *o, struct heir *heir,
