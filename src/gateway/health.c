@@ -22,6 +22,7 @@ struct patient {
     struct check check;
     struct io_timer next;
     struct swg_permit permit;
+    bool leaving; /* its plan is gone */
     bool probing; /* the permit is to be recorded */
     uint64_t due_ns, began_ns;
     struct health_reading reading;
@@ -32,6 +33,7 @@ struct health {
     struct io *io;
     uint64_t random;
     struct list patients;
+    struct list leaving;          /* of plans that are gone, until their check is done */
     const struct list *last_read; /* among them */
 };
 
@@ -48,9 +50,17 @@ static uint64_t jittered(struct health *h, uint64_t ns) {
     return ns - tenth + next_random(h) % (2 * tenth);
 }
 
+static struct patient *find(const struct list *list, const char *service, const char *endpoint);
+
+/* A check that began before a reload goes on; what it finds is the new one's. */
+static struct patient *heir_of(struct patient *p) {
+    struct patient *heir = p->leaving ? find(&p->all->patients, p->service, p->endpoint) : NULL;
+    return heir ? heir : p;
+}
+
 static void on_done(struct check *check, const struct check_verdict *v) {
     struct patient *p = container_of(check, struct patient, check);
-    struct health_reading *r = &p->reading;
+    struct health_reading *r = &heir_of(p)->reading;
     uint64_t now_ns = io_now(p->all->io);
     r->state = v->state;
     r->status = v->status;
@@ -66,6 +76,8 @@ static void on_done(struct check *check, const struct check_verdict *v) {
                                                     : SWG_IGNORED,
                            0, now_ns);
     p->probing = false;
+    if (p->leaving) /* leaves; not here, within its own check */
+        io_timer_set(p->all->io, &p->next, now_ns);
 }
 
 static void begin(struct patient *p) {
@@ -77,13 +89,20 @@ static void begin(struct patient *p) {
 
 /* ---- when ------------------------------------------------------------------------ */
 
+static void patient_free(struct patient *);
+
 /* An open breaker whose time is over, or a half-open one, is probed as soon as
  * it admits; otherwise a check comes at its interval and only looks. */
 static void on_next(struct io_timer *t) {
     struct patient *p = container_of(t, struct patient, next);
     struct io *io = p->all->io;
     struct swg_breaker_stats stats;
-    if (!p->check.under_way) {
+    if (p->leaving) {
+        if (!p->check.under_way)
+            patient_free(p);
+        return;
+    }
+    if (!p->check.under_way && !find(&p->all->leaving, p->service, p->endpoint)) {
         swg_breaker_read(p->breaker, &stats, io_now(io));
         bool recovering =
             stats.manual == SWG_AUTOMATIC &&
@@ -107,6 +126,7 @@ int health_create(struct health **out, struct gateway *g, struct io *io) {
     h->io = io;
     h->random = g->seed;
     list_init(&h->patients);
+    list_init(&h->leaving);
     h->last_read = &h->patients;
     g->health = h;
     return 0;
@@ -136,6 +156,21 @@ static struct patient *find(const struct list *list, const char *service, const 
     return NULL;
 }
 
+static bool is_same_text(const char *a, const char *b) {
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+/* Their names are the same, and with them the addresses. */
+static bool is_same_check(const struct patient *a, const struct patient *b) {
+    const struct health_options *x = a->subject.options, *y = b->subject.options;
+    const struct database *d = a->subject.database, *e = b->subject.database;
+    return x->check == y->check && x->row == y->row && x->interval_ns == y->interval_ns &&
+           x->timeout_ns == y->timeout_ns && !memcmp(x->expect, y->expect, sizeof x->expect) &&
+           is_same_text(x->path, y->path) && is_same_text(x->user, y->user) &&
+           is_same_text(x->password, y->password) && bytes_equal(x->query_text, y->query_text) &&
+           (d && e ? d->pool == e->pool : d == e);
+}
+
 static void add(struct health *h, const struct list *old, struct plan *plan,
                 const struct patient *who) {
     struct patient *p = malloc(sizeof *p);
@@ -148,6 +183,8 @@ static void add(struct health *h, const struct list *old, struct plan *plan,
     const struct patient *before = find(old, p->service, p->endpoint);
     if (before)
         p->reading = before->reading;
+    if (before && is_same_check(before, p))
+        p->due_ns = before->due_ns;
     p->reading.kind = check_kind_word(check_kind_of(p->subject.options, p->subject.endpoint));
     check_init(&p->check, h->io, on_done);
     io_timer_init(&p->next, on_next);
@@ -179,10 +216,25 @@ static void add_database(struct health *h, const struct list *old, struct plan *
                           .subject = {.options = &db->options->health, .database = db}});
 }
 
+/* Whoever changes something every second would otherwise keep a slow check from ever
+ * coming to its end. */
+static void leave(struct patient *p) {
+    const struct patient *heir = find(&p->all->patients, p->service, p->endpoint);
+    if (!p->check.under_way || !heir || !is_same_check(p, heir)) {
+        patient_free(p);
+        return;
+    }
+    io_timer_clear(p->all->io, &p->next);
+    list_remove(&p->link);
+    list_push_back(&p->all->leaving, &p->link);
+    p->leaving = true;
+}
+
 void health_follow(struct health *h, struct plan *plan) {
     struct list old;
     list_init(&old);
-    list_splice_back(&old, &h->patients);
+    list_splice_back(&old, &h->patients); /* first: they know most */
+    list_splice_back(&old, &h->leaving);
     h->last_read = &h->patients;
     for (uint32_t i = 0; i < plan->service_count; i++) {
         const struct service *s = &plan->services[i];
@@ -194,7 +246,7 @@ void health_follow(struct health *h, struct plan *plan) {
             add_database(h, &old, plan, &plan->databases[i]);
     }
     while (!list_empty(&old))
-        patient_free(container_of(old.next, struct patient, link));
+        leave(container_of(old.next, struct patient, link));
 }
 
 void health_destroy(struct health *h) {
@@ -202,6 +254,8 @@ void health_destroy(struct health *h) {
         return;
     while (!list_empty(&h->patients))
         patient_free(container_of(h->patients.next, struct patient, link));
+    while (!list_empty(&h->leaving))
+        patient_free(container_of(h->leaving.next, struct patient, link));
     h->gateway->health = NULL;
     free(h);
 }

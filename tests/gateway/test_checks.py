@@ -323,6 +323,28 @@ def test_whatever_a_server_says_a_check_ends(checked):
             one.close()
 
 
+def test_a_reload_ends_no_check(gateway, server):
+    """Nor does it begin one before its time: what was asked before is answered after."""
+    asked, go_on = [], threading.Event()
+
+    def slow(request, link):
+        asked.append(request)
+        go_on.wait(60)
+        return answer()
+
+    gw = gateway([server(slow)], admin=ADMIN, health={"interval": "1h", "timeout": "60s"})
+    admin = Admin(gw)
+    try:
+        eventually(lambda: asked, "the check")
+        for _ in range(2):
+            gw.reload(gw.path.read_text() + " ")
+    finally:
+        go_on.set()
+    becomes(admin, "web", "good")
+    gw.reload(gw.path.read_text() + " ")
+    assert reading(admin, "web")["state"] == "good" and len(asked) == 1
+
+
 def test_a_reload_changes_the_check_and_keeps_what_is_known(gateway, server):
     up = server()
     gw = gateway([up], admin=ADMIN, health={"interval": "1h", "timeout": "5s"})
