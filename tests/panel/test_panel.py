@@ -503,7 +503,9 @@ def test_nothing_moves_by_itself(gateway, server, page):
     page.until("document.querySelector('td.c-failures').innerText.includes('/')"
                " && parseInt(document.querySelector('td.c-failures').innerText) > 9")
     page.until("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
-    assert page.run("Math.max(0, ...shifts)") < 0.001
+    # a line that is added to the events moves those below it (0.002); a row of the table that
+    # grew by a line would be 0.01, one more row 0.03
+    assert page.run("Math.max(0, ...shifts)") < 0.005
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK, {**LIGHT, **PHONE}, DARK_PHONE],
