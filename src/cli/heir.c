@@ -129,11 +129,11 @@ static bool take_standard_error(int fd) {
 }
 
 int heir_ready(struct heir *h, struct buf *state) {
-    const struct handover_message ready = {
-        .kind = HANDOVER_READY,
-        .count = 4,
-        .value = {(uint32_t)h->taken, (uint32_t)(h->taken >> 32), (uint32_t)h->adopted,
-                  (uint32_t)(h->adopted >> 32)}};
+    const struct handover_message ready = {.kind = HANDOVER_READY,
+                                           .count = 4,
+                                           .value = {(uint32_t)h->taken, (uint32_t)(h->taken >> 32),
+                                                     (uint32_t)h->adopted,
+                                                     (uint32_t)(h->adopted >> 32)}};
     struct handover_message m;
     struct handover_fds fds = {0};
     if (handover_send(h->channel, &ready, NULL, true) < 0)

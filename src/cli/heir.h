@@ -26,8 +26,8 @@ struct heir {
     struct inherit sockets;
     char version[32]; /* of the process before */
     int pid;
-    uint64_t adopted, taken; /* listeners of the process before, a bit each: whose sockets
-                                are used here; and whose clients can come */
+    uint64_t adopted, taken;       /* listeners of the process before, a bit each: whose sockets
+                                      are used here; and whose clients can come */
     uint8_t index[HEIR_LISTENERS]; /* what they are here */
     struct io_watch watch;
     void (*on_client)(void *arg, const struct passed_client *);

@@ -997,9 +997,8 @@ static int open_early(struct server *s, const struct listen_options *o, const ch
     uint32_t found;
     socklen_t len = 0;
     int error = o->unix_path ? 0 : resolve_listen(o, &address, &len);
-    if (o->unix_path ||
-        (!error &&
-         inherit_find(&s->heir->sockets, written, (struct sockaddr *)&address, len, &found, 1)))
+    if (o->unix_path || (!error && inherit_find(&s->heir->sockets, written,
+                                                (struct sockaddr *)&address, len, &found, 1)))
         return 0;
     for (uint32_t i = 0; !error && i < count; i++, options.claim = false) {
         int fd = loop_listener_bind((struct sockaddr *)&address, len, &options);

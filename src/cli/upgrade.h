@@ -55,7 +55,7 @@ struct upgrade {
     struct io_watch channel_watch, errors_watch;
     struct io_timer timer;
     struct upgrade_ticket *ticket;
-    bool giving; /* save() was called, and neither keep() nor leave() yet */
+    bool giving;           /* save() was called, and neither keep() nor leave() yet */
     struct buf line, said; /* what the new process prints: the present line; for the answer */
     char author[64], why[256];
 };
