@@ -157,6 +157,26 @@ static void turn_away(int fd) {
     close(fd);
 }
 
+void admin_hold_changes(struct admin *a, bool hold) {
+    if (a)
+        a->holds_changes = hold;
+}
+
+void admin_leave(struct admin *a) {
+    struct list *next;
+    if (!a)
+        return;
+    a->holds_changes = a->has_left = true;
+    for (struct list *l = a->connections.next; l != &a->connections; l = next) {
+        struct connection *c = container_of(l, struct connection, link);
+        next = l->next;
+        if (c->state == STREAMING || connection_is_idle(c))
+            connection_close(c);
+        else
+            c->keep_alive = false;
+    }
+}
+
 void admin_accept(struct admin *a, int fd, const struct sockaddr *peer) {
     if (a->connection_count >= ADMIN_CONNECTIONS_MAX)
         make_room(a);

@@ -44,6 +44,13 @@ void admin_destroy(struct admin *);
 /* A connection was accepted on the admin address; takes over the descriptor. */
 void admin_accept(struct admin *, int fd, const struct sockaddr *peer);
 
+/* An upgrade: while what is known goes to the next process, changes are refused (409),
+ * for they would be lost. NULL is allowed, here and below. */
+void admin_hold_changes(struct admin *, bool);
+/* The next process has taken over: clients are sent away to it, at once or after the
+ * answer that they wait for. */
+void admin_leave(struct admin *);
+
 /* docs/reference/admin-api.md, from the table of routes. */
 void admin_reference_write(FILE *);
 

@@ -48,8 +48,9 @@ struct admin {
     struct io_timer pulse; /* samples the services' counters */
     struct list connections;
     uint32_t connection_count, follower_count;
-    int64_t clock_offset_ns;    /* see struct moment */
-    uint64_t refused_logged_ns; /* last line about a wrong token */
+    bool holds_changes, has_left; /* see admin_hold_changes(), admin_leave() */
+    int64_t clock_offset_ns;      /* see struct moment */
+    uint64_t refused_logged_ns;   /* last line about a wrong token */
 };
 
 #endif

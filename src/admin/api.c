@@ -294,6 +294,10 @@ void api_handle(struct request *r, struct response *a) {
             page_write(a);
         return;
     }
+    if (route->access == ACCESS_CHANGE && r->admin->holds_changes) {
+        problem(a, 409, "upgrading", "another process takes over: ask again in a moment");
+        return;
+    }
     if (!percent_decode(name, r->name, sizeof r->name)) {
         problem(a, 400, "bad_name", "the name in the path is not well-formed");
         return;

@@ -319,7 +319,7 @@ static bool answer_request(struct connection *c) {
     response_init(&a);
     bool head_only = head.method == HTTP_HEAD;
     api_handle(&r, &a);
-    c->keep_alive = head.keep_alive && !a.stream;
+    c->keep_alive = head.keep_alive && !a.stream && !c->admin->has_left;
     if (a.later) {
         response_free(&a);
         c->head_only = head_only;

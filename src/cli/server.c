@@ -513,12 +513,14 @@ static int send_sockets(void *arg, int channel) {
 
 static int save(void *arg, struct buf *state) {
     struct server *s = arg;
+    admin_hold_changes(s->admin, true);
     queue_hand_over_all(s->gateway);
     return gateway_snapshot(s->gateway, state);
 }
 
 static void keep(void *arg) {
     struct server *s = arg;
+    admin_hold_changes(s->admin, false);
     queue_take_back_all(s->gateway);
 }
 
@@ -546,6 +548,7 @@ static void leave(void *arg, uint64_t listeners, uint64_t adopted) {
     s->adopted = adopted;
     s->passing = (struct pass_on){give_clients, s, listeners};
     loop_listener_leave(&s->admin_listener);
+    admin_leave(s->admin);
     struct plan *plan = gateway_plan(s->gateway);
     s->gateway->drain_until_ns = io_now(loop_io(s->control)) + plan->options->drain.timeout_ns;
     plan_release(plan);

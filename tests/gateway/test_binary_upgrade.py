@@ -56,6 +56,40 @@ def test_a_request_under_way_is_finished_by_the_process_that_has_it(gateway, ser
         assert busy.get("/fourth").body == b"/fourth"  # and it has gone the same way
 
 
+def test_who_operates_it_comes_to_the_new_process(gateway, server):
+    """Commands to a process that serves nobody would be answered, and do nothing."""
+    arrived, gate = threading.Event(), threading.Event()
+
+    def respond(request, link):
+        arrived.set()
+        assert gate.wait(DEADLINE)
+        return echo(request, link)
+
+    gw = gateway([server(respond)], admin=ADMIN, drain=FOREVER)
+    host, port = admin_address(gw).rsplit(":", 1)
+
+    def operator():
+        return Client(socket.create_connection((host, int(port)), DEADLINE))
+
+    with gw.connect() as busy, operator() as idle, operator() as follower:
+        busy.ask("GET", "/slow")
+        assert arrived.wait(DEADLINE)
+        assert idle.get("/livez").status == 200
+        follower.ask("GET", "/api/v1/events", headers=["Host: localhost"])
+        assert follower.head().status == 200
+        old = upgrade(gw, wait=False)
+        assert idle.ending() == "ended"
+        follower.rest()
+        with operator() as again:
+            assert again.post("/api/v1/circuit-breakers/web/force-open", b"{}",
+                              "Host: localhost").status == 200
+        assert old.poll() is None
+        assert gw.get("/x").status == 503  # it was the one that serves who heard it
+        gate.set()
+        assert busy.answer().body == b"/slow"
+        assert old.wait(DEADLINE) == 0
+
+
 def test_breakers_and_manual_control_go_along(gateway, server):
     up, other = server(failing), server(echo)
     gw = gateway([up], admin=ADMIN, retry={"max": 0},
